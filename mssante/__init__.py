@@ -1,0 +1,1 @@
+"""mssante: a secure health-mail operator."""
