@@ -1,0 +1,1 @@
+"""Who is who: accounts, mailboxes, domains, professionals, organisations, applications, patients."""

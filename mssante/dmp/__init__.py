@@ -1,0 +1,1 @@
+"""Shared clinical documents: submission sets, document entries, versions (XDS, French profile)."""

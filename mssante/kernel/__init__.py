@@ -1,0 +1,1 @@
+"""The shared words: identifiers, addresses, reasons, clock, events. No I/O, no dependency."""

@@ -1,0 +1,29 @@
+"""A patient's appearance in logs, traces and queue listings: a keyed pseudonym.
+
+The same patient has the same pseudonym within one instance; without the key it cannot be resolved
+by trying all social security numbers (RFC 2104 HMAC with SHA-256).
+"""
+
+import hmac
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from mssante.kernel.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonymiser:
+    """Turns identifying text into `prefix` and 12 hexadecimal digits."""
+
+    key: bytes = field(repr=False)
+    patient_domains: frozenset[str]
+
+    def of(self, text: str, prefix: str = "pat") -> str:
+        """The pseudonym of any identifying text (INS, address)."""
+        return f"{prefix}-{hmac.new(self.key, text.upper().encode(), sha256).hexdigest()[:12]}"
+
+    def of_address(self, address: Address) -> str:
+        """A professional's address as it is, a patient's as the pseudonym of its INS."""
+        if address.domain.lower() in self.patient_domains:
+            return f"{self.of(address.local)}@{address.domain}"
+        return str(address)

@@ -1,0 +1,161 @@
+"""Messages, folders and spool entries as values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntFlag, StrEnum, unique
+from typing import Final
+
+from mssante.kernel.address import Address
+from mssante.kernel.opaque import OpaqueId
+
+
+class Flags(IntFlag):
+    """System flags (RFC 9051 section 2.3.2) as bits; keywords use bits 8 to 61, named by folder."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+SYSTEM_FLAGS: Final = 0x1F
+FIRST_KEYWORD_BIT: Final = 8
+LAST_KEYWORD_BIT: Final = 61
+
+
+@unique
+class SpecialUse(StrEnum):
+    """Purposes of a folder (RFC 6154)."""
+
+    SENT = "\\Sent"
+    DRAFTS = "\\Drafts"
+    TRASH = "\\Trash"
+    JUNK = "\\Junk"
+    ARCHIVE = "\\Archive"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Where a body's ciphertext lies and the wrapped key that opens it."""
+
+    segment: str
+    offset: int
+    length: int
+    """Of the plaintext, in bytes."""
+    wrapped_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder of a mailbox."""
+
+    number: int
+    """Internal key of its rows; never reused."""
+    id: OpaqueId
+    """MAILBOXID (RFC 8474)."""
+    mailbox_id: OpaqueId
+    name: str
+    """Unicode, levels separated by ``/``; INBOX in capitals."""
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    special_use: SpecialUse | None
+    subscribed: bool
+    keywords: tuple[str, ...]
+    """keywords[i] is the name of bit FIRST_KEYWORD_BIT + i."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRow:
+    """One message in one folder, as the folder's view keeps it."""
+
+    uid: int
+    flags: int
+    modseq: int
+    internal_date: int
+    """Milliseconds since the epoch, UTC."""
+    size: int
+    """RFC822.SIZE: prefix and message."""
+    message_id: OpaqueId
+    """EMAILID (RFC 8474), key of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChanges:
+    """What changed in a folder since a modseq; with 0, the whole folder."""
+
+    rows: Sequence[FolderRow]
+    """New or changed, ascending UID."""
+    expunged: Sequence[int]
+    """UIDs expunged since, ascending."""
+    uidnext: int
+    highestmodseq: int
+    keywords: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStatus:
+    """Counts for STATUS (RFC 9051 section 6.3.11)."""
+
+    messages: int
+    unseen: int
+    uidnext: int
+    uidvalidity: int
+    highestmodseq: int
+    size: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """What a FETCH needs of one message, computed at delivery; the body comes from `blob`."""
+
+    id: OpaqueId
+    prefix: bytes
+    """What we put before the message: Return-Path, Received, Authentication-Results; CRLF lines."""
+    summary: bytes
+    """``wire.mime.summary.MessageSummary.encode()``: ENVELOPE, BODYSTRUCTURE, header, offsets."""
+    blob: BlobRef
+
+
+@unique
+class FlagOperation(StrEnum):
+    """How STORE changes flags."""
+
+    REPLACE = "replace"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The SMTP envelope and the facts of the session that accepted the message."""
+
+    sender: Address | None
+    """None is the null reverse-path."""
+    recipients: tuple[Address, ...]
+    account_id: OpaqueId | None
+    """Who submitted; None for what the server itself writes."""
+    mailbox_id: OpaqueId | None
+    """The mailbox that was open in the submitting session."""
+    client: str
+    """How the client named itself in EHLO, checked for syntax."""
+    protocol: str
+    """ESMTPSA, for the Received field (RFC 3848)."""
+    tls: str
+    """Protocol and cipher, for the Received field."""
+    body_8bit: bool = False
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolEntry:
+    """An accepted message, ours until every effect is recorded."""
+
+    id: OpaqueId
+    accepted_at: datetime
+    envelope: Envelope
+    blob: BlobRef
+    attempts: int = 0

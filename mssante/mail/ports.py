@@ -1,0 +1,185 @@
+"""What the mail room needs of the disk; ``storage`` provides it.
+
+Every method that changes something returns when the change is durable.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mssante.kernel.opaque import OpaqueId
+from mssante.mail.model import (
+    BlobRef,
+    Envelope,
+    FlagOperation,
+    Folder,
+    FolderChanges,
+    FolderRow,
+    FolderStatus,
+    SpecialUse,
+    SpoolEntry,
+    StoredMessage,
+)
+
+
+class Spool(Protocol):
+    """Accepted messages of one worker (or, in the cluster, of all)."""
+
+    async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        """Keep a message; durable on return: 250 may be said."""
+        ...
+
+    async def due(self, limit: int) -> list[SpoolEntry]:
+        """Entries whose time has come and that no task of this process carries yet, oldest first."""
+        ...
+
+    async def finish(self, entry_id: OpaqueId) -> None:
+        """Forget an entry whose effects are all recorded. Losing this in a crash is harmless."""
+        ...
+
+    async def defer(self, entry_id: OpaqueId, delay: timedelta, why: str) -> None:
+        """Try again later; `why` is free of content and INS."""
+        ...
+
+    async def set_aside(self, entry_id: OpaqueId, why: str) -> None:
+        """Stop trying: an entry that fails by our own fault again and again waits for a person."""
+        ...
+
+
+class Blobs(Protocol):
+    """Message bodies, encrypted, in append-only segments."""
+
+    async def put(self, content: bytes) -> BlobRef:
+        """Keep bytes; durable on return."""
+        ...
+
+    def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
+        """Plaintext bytes [start, stop) of a blob; decrypts only the chunks that it needs.
+
+        Raises:
+            BlobUnreadable: bytes are missing or were tampered with.
+        """
+        ...
+
+
+class BlobUnreadable(Exception):
+    """A body cannot be read back: missing segment, or the authentication tag does not match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to put into the inboxes of local recipients."""
+
+    spool_id: OpaqueId
+    """First half of the effect key; the mailbox id is the second."""
+    message: StoredMessage
+    size: int
+    received_at: datetime
+    mailbox_ids: tuple[OpaqueId, ...]
+    kind: str = "deliver"
+    """Part of the effect key: ``deliver``, or ``report`` for what we write to the sender."""
+
+
+class Deliveries(Protocol):
+    """The effect of delivery: keyed, once."""
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Add the message to each INBOX in one transaction with its effect keys and audit.
+
+        A mailbox whose effect key is already there is left alone.
+        """
+        ...
+
+
+class Mailboxes(Protocol):
+    """Folders and their messages, as IMAP and the portal see them."""
+
+    async def open_mailbox(self, mailbox_id: OpaqueId) -> None:
+        """Create INBOX and the special-use folders where they do not exist yet."""
+        ...
+
+    async def folders(self, mailbox_id: OpaqueId) -> list[Folder]:
+        """All folders of a mailbox, INBOX first, then by name."""
+        ...
+
+    async def folder(self, mailbox_id: OpaqueId, name: str) -> Folder | None:
+        """One folder by name (INBOX without case)."""
+        ...
+
+    async def create_folder(
+        self, mailbox_id: OpaqueId, name: str, special_use: SpecialUse | None = None
+    ) -> Folder:
+        """Create a folder.
+
+        Raises:
+            Refusal: MAILBOX_EXISTS, LIMIT_REACHED.
+        """
+        ...
+
+    async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
+        r"""Counts of a folder, with `reader`'s own \\Seen where the mailbox is shared."""
+        ...
+
+    async def changes(
+        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0
+    ) -> FolderChanges:
+        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since."""
+        ...
+
+    async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
+        """The bit of each keyword, creating those that are new.
+
+        Raises:
+            Refusal: LIMIT_REACHED when the folder has no bit left.
+        """
+        ...
+
+    async def store_flags(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        uids: Sequence[int],
+        operation: FlagOperation,
+        flags: int,
+    ) -> FolderChanges:
+        """Change flags of existing messages, all under one new modseq; only real changes count.
+
+        Returns:
+            The changed rows (and nothing expunged).
+        """
+        ...
+
+    async def append(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        message: StoredMessage,
+        size: int,
+        internal_date: datetime,
+        flags: int,
+    ) -> FolderRow:
+        """Add a message to a folder."""
+        ...
+
+    async def expunge(self, folder: int, uids: Sequence[int]) -> FolderChanges:
+        r"""Remove those of `uids` that have \Deleted; leaves tombstones.
+
+        Returns:
+            The UIDs that went, under one new modseq.
+        """
+        ...
+
+    def messages(
+        self, folder: int, rows: Sequence[FolderRow]
+    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+        """The stored messages of rows, in order, read in pieces; those expunged since are skipped."""
+        ...
+
+
+class Wakeups(Protocol):
+    """Something changed: tells the readers in this process and in the others."""
+
+    def folder_changed(self, folder_number: int, highestmodseq: int) -> None:
+        """Call after the change is durable; losing the message is harmless."""
+        ...

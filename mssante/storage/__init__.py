@@ -1,0 +1,1 @@
+"""The wall to the disk: databases, blobs, spool, wake-ups. The only code that speaks SQL."""

@@ -1,0 +1,34 @@
+"""One database, SQLite or PostgreSQL, behind two verbs.
+
+Repositories are plain functions over a SQLAlchemy Core connection; a `Database` decides where they
+run: on SQLite, reads at once in the event loop on a held connection and writes in batches on a
+writer thread; on PostgreSQL, both over an asynchronous driver.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """Runs units of work."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a short read in one consistent snapshot."""
+        ...
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a unit of work in a transaction; committed and on the disk when this returns.
+
+        Several units may share one transaction and one sync. If any of them raises, all are rolled
+        back and each is run again alone: a unit must therefore do nothing but read and write
+        through its connection, and may raise (for example a `Refusal`) to undo what it wrote.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish waiting writes and close the connections."""
+        ...
