@@ -1,0 +1,1 @@
+"""Carries accepted messages through the read steps and their effects; holds no rule itself."""

@@ -1,0 +1,1 @@
+"""Which certificate: anchors, the sandbox PKI, what a certificate may do."""

@@ -1,0 +1,1 @@
+"""Formats and protocols, pure: bytes to objects and back. No I/O, no clock, no randomness."""
