@@ -122,9 +122,17 @@ class Mailboxes(Protocol):
         ...
 
     async def changes(
-        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0
+        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0, known_uidnext: int = 0
     ) -> FolderChanges:
-        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since."""
+        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since.
+
+        A reader that tells the `known_uidnext` it saw with that modseq spares a search of the whole
+        folder when messages were only added since.
+        """
+        ...
+
+    async def modseqs(self, folders: Sequence[int]) -> dict[int, int]:
+        """The HIGHESTMODSEQ of folders: how a reader notices that a wake-up was lost."""
         ...
 
     async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
