@@ -80,6 +80,14 @@ class FolderView:
         """Several rows."""
         return [self.row(index) for index in indexes]
 
+    def first_without(self, mask: int) -> int | None:
+        """The first row that lacks these flags."""
+        return next((index for index, flags in enumerate(self.flags) if not flags & mask), None)
+
+    def uids_with(self, mask: int) -> list[int]:
+        """The UIDs of the rows that have one of these flags."""
+        return [uid for uid, flags in zip(self.uids, self.flags, strict=True) if flags & mask]
+
     def changed_since(self, modseq: int) -> list[int]:
         """The rows that were added or changed after `modseq`, ascending."""
         if modseq >= self._logged_since:

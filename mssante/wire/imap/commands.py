@@ -118,6 +118,8 @@ class StatusItem(Enum):
     UIDNEXT = "UIDNEXT"
     UIDVALIDITY = "UIDVALIDITY"
     UNSEEN = "UNSEEN"
+    APPENDLIMIT = "APPENDLIMIT"
+    """RFC 7889."""
 
 
 @dataclass(frozen=True, slots=True)
