@@ -144,14 +144,14 @@ async def _fetch_messages(
     try:
         async with aclosing(service.messages(selected.view, rows)) as messages:
             async for row, stored in messages:
-                message = _Message(row, stored, MessageSummary.decode(stored.summary))
-                session.wire.write(b"* %d FETCH (" % numbers[row.uid])
                 if counts_as_reading:
                     sent.append(row.uid)
+                message = _Message(row, stored, MessageSummary.decode(stored.summary))
+                told = row.uid in newly_seen and not says_flags
+                tail = f" FLAGS {selected.texts[row.flags]})\r\n" if told else ")\r\n"
+                session.wire.write(b"* %d FETCH (" % numbers[row.uid])
                 complete &= await _write_items(session, message, makers)
-                if row.uid in newly_seen and not says_flags:
-                    session.write(f" FLAGS {selected.texts[row.flags]}")
-                session.wire.write(b")\r\n")
+                session.write(tail)
                 if len(sent) % 64 == 63 or session.wire.is_stalled:
                     await session.wire.drain()
     finally:
@@ -189,13 +189,20 @@ def _maker(item: FetchItem, texts: FlagTexts) -> _Maker:
 async def _write_items(session: Session, message: _Message, makers: Sequence[_Maker]) -> bool:
     complete = True
     separator = b""
-    for maker in makers:
-        if isinstance(maker, BodySection):
-            session.wire.write(separator + maker.label + b" ")
-            complete &= await _write_section(session, message, maker)
-        else:
-            session.wire.write(separator + maker(message))
-        separator = b" "
+    try:
+        for maker in makers:
+            if isinstance(maker, BodySection):
+                session.wire.write(separator + maker.label + b" ")
+                complete &= await _write_section(session, message, maker)
+            else:
+                session.wire.write(separator + maker(message))
+            separator = b" "
+    except ConnectionError:
+        raise
+    except Exception as error:
+        # Half a response is on its way: another one must not follow it.
+        _LOG.exception("a message cannot be written", extra={"message_id": message.stored.id.hex()})
+        raise StreamBroken from error
     return complete
 
 
@@ -242,7 +249,7 @@ async def _write_section(session: Session, message: _Message, section: BodySecti
         if first_stop > octets.start:
             first += service.content(message.stored, octets.start, first_stop)
     except BlobUnreadable:
-        _LOG.exception("a body cannot be read", extra={"message": message.stored.id.hex()})
+        _LOG.exception("a body cannot be read", extra={"message_id": message.stored.id.hex()})
         wire.write(b"NIL")
         return False
     if first_stop == octets.stop:
@@ -255,7 +262,7 @@ async def _write_section(session: Session, message: _Message, section: BodySecti
             stop = min(octets.stop, start + _PIECE)
             wire.write(service.content(message.stored, start, stop))
     except BlobUnreadable as error:
-        _LOG.exception("a body cannot be read", extra={"message": message.stored.id.hex()})
+        _LOG.exception("a body cannot be read", extra={"message_id": message.stored.id.hex()})
         raise StreamBroken from error
     return True
 
