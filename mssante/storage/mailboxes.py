@@ -9,7 +9,19 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -328,7 +340,8 @@ def _take_uids(conn: Connection, folder: int, count: int) -> tuple[int, int]:
 def _insert_once(conn: Connection, table: Any, values: dict[str, object]) -> bool:
     """Insert a row unless its key is there already; whether it was inserted."""
     make = postgres_insert if conn.dialect.name == "postgresql" else sqlite_insert
-    return conn.execute(make(table).on_conflict_do_nothing(), values).rowcount == 1
+    statement = make(table).on_conflict_do_nothing().returning(literal(1))
+    return conn.execute(statement, values).first() is not None
 
 
 def _deliver(
