@@ -4,25 +4,21 @@
 worker process from its first line to its last.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import logging
 import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-
-import uvloop
 
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.settings import Settings
 from mssante.storage import migrate
-from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
@@ -30,7 +26,6 @@ from mssante.storage.encryption import Keyring
 from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
-from mssante.storage.spool import StoredSpool
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 
 _LOG: Final = logging.getLogger(__name__)
@@ -146,8 +141,6 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
 
 
 def _lock_within(lock: int, seconds: float) -> bool:
-    import time
-
     deadline = time.monotonic() + seconds
     while True:
         try:
