@@ -117,6 +117,40 @@ class Mailboxes(Protocol):
         """
         ...
 
+    async def delete_folder(self, folder: int) -> None:
+        """Delete a folder with its messages. Its UIDVALIDITY is never given again, so a folder
+        created later under the same name is a new one to every client (RFC 9051 section 2.3.1.1).
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
+        """
+        ...
+
+    async def rename_folder(self, folder: int, name: str) -> None:
+        """Rename a folder; those below it (``name/...``) move with it. Messages, UIDs and
+        UIDVALIDITY stay: the new name never bore another folder with the same UIDVALIDITY.
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX, whose
+                renaming has a meaning of its own (RFC 9051 section 6.3.6): see `copy`.
+        """
+        ...
+
+    async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a folder."""
+        ...
+
+    async def copy(
+        self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+    ) -> list[tuple[int, int]]:
+        """Copy messages with their flags, keywords and internal dates to another folder of the
+        same mailbox; all or none.
+
+        Returns:
+            (UID in `folder`, UID in `target`), ascending; UIDs that are gone are left out.
+        """
+        ...
+
     async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
         r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared."""
         ...

@@ -2,13 +2,12 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import FIRST_KEYWORD_BIT, LAST_KEYWORD_BIT, Folder, SpecialUse
-from mssante.storage.schema.mail import FOLDER, FOLDER_KEYWORD, MAILBOX
+from mssante.storage.schema.mail import ENTRY, FOLDER, FOLDER_KEYWORD, MAILBOX, MESSAGE
 
 INBOX: Final = "INBOX"
 MOST_FOLDERS: Final = 1000
@@ -26,6 +25,7 @@ INITIAL_FOLDERS: Final = (
 
 _BY_MAILBOX: Final = select(FOLDER).where(FOLDER.c.mailbox_id == bindparam("mailbox"))
 _BY_NAME: Final = _BY_MAILBOX.where(FOLDER.c.name == bindparam("folder_name"))
+_LOCK: Final = select(FOLDER).where(FOLDER.c.number == bindparam("number")).with_for_update()
 _KEYWORDS: Final = (
     select(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.bit, FOLDER_KEYWORD.c.name)
     .where(FOLDER_KEYWORD.c.folder == bindparam("number"))
@@ -92,7 +92,8 @@ def open_mailbox(conn: Connection, mailbox_id: OpaqueId, now: int) -> None:
 
 def next_uidvalidity(conn: Connection, mailbox_id: OpaqueId, now: int) -> int:
     """A number greater than any this mailbox used: the time in seconds, or the last one plus 1
-    (RFC 9051 section 2.3.1.1)."""
+    (RFC 9051 section 2.3.1.1).
+    """
     row = conn.execute(
         select(MAILBOX.c.uidvalidity).where(MAILBOX.c.mailbox_id == mailbox_id).with_for_update()
     ).one_or_none()
@@ -100,9 +101,65 @@ def next_uidvalidity(conn: Connection, mailbox_id: OpaqueId, now: int) -> int:
         given = now // 1000
         conn.execute(insert(MAILBOX), {"mailbox_id": mailbox_id, "uidvalidity": given})
         return given
-    given = max(now // 1000, row.uidvalidity + 1)
-    conn.execute(update(MAILBOX).where(MAILBOX.c.mailbox_id == mailbox_id).values(uidvalidity=given))
+    given = max(now // 1000, int(row.uidvalidity) + 1)
+    conn.execute(
+        update(MAILBOX).where(MAILBOX.c.mailbox_id == mailbox_id).values(uidvalidity=given)
+    )
     return given
+
+
+def lock_folder(conn: Connection, folder: int) -> Row[Any]:
+    """The folder's row, locked against other writers until the transaction ends.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT.
+    """
+    row = conn.execute(_LOCK, {"number": folder}).one_or_none()
+    if row is None:
+        raise Refusal(Reason.MAILBOX_NONEXISTENT)
+    return row
+
+
+def delete_folder(conn: Connection, folder: int) -> None:
+    """Delete a folder, its rows, and the messages that no folder holds any more.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
+    """
+    if lock_folder(conn, folder).name == INBOX:
+        raise Refusal(Reason.NOT_PERMITTED, "INBOX cannot be deleted")
+    gone = select(ENTRY.c.message_id).where(ENTRY.c.folder == folder)
+    held_elsewhere = select(ENTRY.c.message_id).where(ENTRY.c.folder != folder)
+    conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(gone), MESSAGE.c.id.not_in(held_elsewhere)))
+    conn.execute(delete(FOLDER).where(FOLDER.c.number == folder))
+
+
+def rename_folder(conn: Connection, folder: int, name: str) -> None:
+    """Rename a folder and those below it.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX.
+    """
+    row = lock_folder(conn, folder)
+    name = canonical_name(name)
+    if row.name == INBOX:
+        raise Refusal(Reason.NOT_PERMITTED, "INBOX is not renamed")
+    siblings = list_folders(conn, OpaqueId(bytes(row.mailbox_id)))
+    moved = {
+        other.number: name + other.name[len(row.name) :]
+        for other in siblings
+        if other.number == folder or other.name.startswith(f"{row.name}/")
+    }
+    staying = {other.name for other in siblings if other.number not in moved}
+    if staying & set(moved.values()) or name.startswith(f"{row.name}/"):
+        raise Refusal(Reason.MAILBOX_EXISTS)
+    for number, new_name in moved.items():
+        conn.execute(update(FOLDER).where(FOLDER.c.number == number).values(name=new_name))
+
+
+def set_subscribed(conn: Connection, folder: int, *, subscribed: bool) -> None:
+    """Subscribe or unsubscribe a folder."""
+    conn.execute(update(FOLDER).where(FOLDER.c.number == folder).values(subscribed=subscribed))
 
 
 def keywords(conn: Connection, folder: int) -> tuple[str, ...]:
@@ -116,6 +173,7 @@ def keyword_bits(conn: Connection, folder: int, names: tuple[str, ...]) -> dict[
     Raises:
         Refusal: LIMIT_REACHED when the folder has no bit left.
     """
+    lock_folder(conn, folder)
     known = {name.lower(): FIRST_KEYWORD_BIT + i for i, name in enumerate(keywords(conn, folder))}
     for name in names:
         if name.lower() in known:
@@ -123,10 +181,7 @@ def keyword_bits(conn: Connection, folder: int, names: tuple[str, ...]) -> dict[
         bit = FIRST_KEYWORD_BIT + len(known)
         if bit > LAST_KEYWORD_BIT:
             raise Refusal(Reason.LIMIT_REACHED, "keywords of one folder")
-        try:
-            conn.execute(insert(FOLDER_KEYWORD), {"folder": folder, "bit": bit, "name": name})
-        except IntegrityError:
-            raise Refusal(Reason.MAILBOX_NONEXISTENT) from None
+        conn.execute(insert(FOLDER_KEYWORD), {"folder": folder, "bit": bit, "name": name})
         known[name.lower()] = bit
     return {name: known[name.lower()] for name in names}
 

@@ -3,12 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_Waiting = tuple[Item, "asyncio.Future[Outcome]", asyncio.AbstractEventLoop]
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Outcome]):
+    item: Item
+    future: asyncio.Future[Outcome]
+    loop: asyncio.AbstractEventLoop
+
+
+_Settled = tuple[asyncio.Future[Outcome], Outcome | BaseException]
 
 
 class GroupThread(Generic[Item, Outcome]):
@@ -48,7 +57,7 @@ class GroupThread(Generic[Item, Outcome]):
         with self._wake:
             if self._closing:
                 raise RuntimeError(f"{self._thread.name} is closed")
-            self._waiting.append((item, future, loop))
+            self._waiting.append(_Waiting(item, future, loop))
             self._wake.notify()
         return await future
 
@@ -73,20 +82,18 @@ class GroupThread(Generic[Item, Outcome]):
     def _do(self, batch: Sequence[_Waiting[Item, Outcome]]) -> None:
         outcomes: Sequence[Outcome | BaseException]
         try:
-            outcomes = self._handle([item for item, _, _ in batch])
+            outcomes = self._handle([waiting.item for waiting in batch])
         except BaseException as failure:  # noqa: BLE001 - the waiting tasks must hear of it
             outcomes = [failure] * len(batch)
-        by_loop: dict[
-            asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome | BaseException]]
-        ] = {}
-        for (_, future, loop), outcome in zip(batch, outcomes, strict=True):
-            by_loop.setdefault(loop, []).append((future, outcome))
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Settled[Outcome]]] = {}
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
         for loop, settled in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, settled)
 
 
-def _settle(settled: Sequence[tuple["asyncio.Future[Outcome]", Outcome | BaseException]]) -> None:
+def _settle(settled: Sequence[_Settled[Outcome]]) -> None:
     for future, outcome in settled:
         if future.done():  # cancelled while it waited
             continue

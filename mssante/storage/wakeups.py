@@ -85,8 +85,8 @@ class SocketWakeups:
         if now - self._refreshed > _REFRESH_SECONDS:
             self._refreshed = now
             self._others = [
-                str(self._root / name)
-                for name in os.listdir(self._folder)
-                if name.startswith(_PREFIX) and name != self._own.name
+                str(path)
+                for path in self._root.iterdir()
+                if path.name.startswith(_PREFIX) and path.name != self._own.name
             ]
         return self._others

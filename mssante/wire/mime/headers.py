@@ -1,0 +1,125 @@
+"""Cutting a header block into its fields (RFC 5322 section 2.2), as exact bytes.
+
+A *header block* runs from the first field to the empty line, which belongs to it. A line that is
+neither a field nor the continuation of one belongs to no field and is passed over.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeError, MimeFault, MimeLimits
+
+# Possessive quantifiers keep every pattern linear: nothing is tried twice.
+_FIELD: Final = re.compile(rb"(?m)^([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
+_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_LINE_END: Final = re.compile(rb"[\r\n]+")
+_EMPTY_LINE_END: Final = re.compile(rb"(?:\A|(?<=\n))\r?\n\Z")
+
+ADDRESS_FIELDS: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
+
+
+class Field(NamedTuple):
+    """Where one field stands in its header block."""
+
+    name: bytes
+    """As written, without blanks."""
+    start: int
+    value_start: int
+    """Just after the colon."""
+    stop: int
+    """After the line end of the field's last line."""
+
+
+def fields(block: bytes) -> Iterator[Field]:
+    """Each field of a header block, in order."""
+    for match in _FIELD.finditer(block):
+        # The pattern stops before the last line feed, if there is one.
+        stop = min(match.end() + 1, len(block))
+        yield Field(match[1], match.start(), match.start(2), stop)
+
+
+def unfold(value: bytes) -> bytes:
+    """A field value on one line (RFC 5322 section 2.2.3), without the blanks around it."""
+    if b"\n" in value or b"\r" in value:
+        # What is left after unfolding can only be a stray line end: it must not start a new line.
+        value = _LINE_END.sub(b" ", _FOLD.sub(b"", value.strip()))
+    return value.strip()
+
+
+def first(block: bytes, name: bytes) -> bytes | None:
+    """The unfolded value of the first field called `name` (in any case), None without one."""
+    wanted = name.lower()
+    for match in _FIELD.finditer(block):
+        if match[1].lower() == wanted:
+            return unfold(match[2])
+    return None
+
+
+def collect(block: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> dict[bytes, bytes]:
+    """Raw field values by lower-case name: the first of each, except addresses.
+
+    Repeated address fields are joined with commas (RFC 5322 section 4.5.3), so that what is
+    shown and what is checked cannot be two different fields.
+
+    Raises:
+        MimeError: HEADER_TOO_LARGE, TOO_MANY_FIELDS, FIELD_TOO_LONG.
+    """
+    if len(block) > limits.max_header_bytes:
+        raise MimeError(MimeFault.HEADER_TOO_LARGE)
+    pairs = _FIELD.findall(block)
+    if len(pairs) > limits.max_fields:
+        raise MimeError(MimeFault.TOO_MANY_FIELDS)
+    if len(block) > limits.max_field_bytes and any(
+        len(value) > limits.max_field_bytes for _, value in pairs
+    ):
+        raise MimeError(MimeFault.FIELD_TOO_LONG)
+    values: dict[bytes, bytes] = {}
+    repeated: dict[bytes, list[bytes]] = {}
+    for written, value in pairs:
+        name = written.lower()
+        if name not in values:
+            values[name] = value
+        elif name in ADDRESS_FIELDS:
+            repeated.setdefault(name, [values[name]]).append(value)
+    for name, several in repeated.items():
+        values[name] = b",".join(several)
+    return values
+
+
+@lru_cache(maxsize=256)
+def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    alternatives = b"|".join(re.escape(name) for name in sorted(names))
+    return re.compile(rb"\n(?:" + alternatives + rb")[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+")
+
+
+def select_fields(block: bytes, names: Iterable[bytes], *, negate: bool = False) -> bytes:
+    """The octets of HEADER.FIELDS, or of HEADER.FIELDS.NOT (RFC 9051 section 6.4.5.1).
+
+    The fields stand in the order of the message, folded as they were. The empty line follows
+    wherever the block has one; the RFC excepts "a message that has no body and no blank line".
+
+    Args:
+        block: a whole header block.
+        names: field names in any case.
+        negate: take the fields that are not named.
+    """
+    end = _EMPTY_LINE_END.search(block, max(0, len(block) - 3))
+    stop = end.start() if end else len(block)
+    wanted = frozenset(name.lower() for name in names)
+    if not wanted:
+        return block if negate else block[stop:]
+    # The search runs in a lower-case copy that starts with a line feed: index i of the copy is
+    # index i - 1 of the block, and a match that begins at the line feed covers block[start:end].
+    folded = b"\n" + block.lower()
+    spans = [(found.start(), found.end()) for found in _named(wanted).finditer(folded)]
+    if not negate:
+        return b"".join([block[start : min(after, stop)] for start, after in spans]) + block[stop:]
+    kept = []
+    position = 0
+    for start, after in spans:
+        kept.append(block[position:start])
+        position = after
+    kept.append(block[position:])
+    return b"".join(kept)
