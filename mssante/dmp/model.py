@@ -76,6 +76,8 @@ class Deposit(Private):
     submission_set: SubmissionSet
     metadata: EntryMetadata
     listing: Listing
+    sender_id: OpaqueId | None
+    """Mailbox of the sender."""
     content: bytes
     flags: tuple[str, ...] = ()
 
