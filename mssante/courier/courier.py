@@ -80,7 +80,7 @@ class Courier:
         while room := max(0, 2 * MOST_AT_ONCE - len(self._tasks)):
             try:
                 entries = await spool.due(room)
-            except Exception:
+            except Exception:  # noqa: BLE001 - it may be readable again in a second
                 _LOG.exception("the spool cannot be read")
                 return
             for entry in entries:
@@ -116,7 +116,7 @@ class Courier:
                 await spool.set_aside(entry.id, why)
             else:
                 await spool.defer(entry.id, delay_after(entry.attempts), why)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the entry stays due, at the latest for the next start
             _LOG.exception("the spool cannot be written")
             spool.release(entry.id)
 

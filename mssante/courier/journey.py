@@ -130,7 +130,10 @@ class Journey:
         content = build_report(request)
         blob = await self.blobs.put(content)
         message = StoredMessage(
-            derived_id(entry.id, "report"), b"Return-Path: <>\r\n", summarise(content).encode(), blob
+            derived_id(entry.id, "report"),
+            b"Return-Path: <>\r\n",
+            summarise(content).encode(),
+            blob,
         )
         await self.deliveries.deliver(
             Delivery(

@@ -5,7 +5,6 @@ row holds the wrapped key and the sealed envelope. Admission is audited in the s
 """
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -32,6 +31,8 @@ _DUE: Final = (
     .order_by(SPOOL.c.due_at, SPOOL.c.id)
     .limit(bindparam("limit"))
 )
+_INSERT: Final = insert(SPOOL)
+_DELETE: Final = delete(SPOOL).where(SPOOL.c.id == bindparam("entry"))
 _WHY_LENGTH: Final = 200
 
 
@@ -95,9 +96,7 @@ class StoredSpool:
 
     async def finish(self, entry_id: OpaqueId) -> None:
         """Forget an entry whose effects are all recorded."""
-        await self._database.write(
-            lambda conn: conn.execute(delete(SPOOL).where(SPOOL.c.id == entry_id)) and None
-        )
+        await self._database.write(lambda conn: conn.execute(_DELETE, {"entry": entry_id}) and None)
         self._carried.discard(entry_id)
 
     async def defer(self, entry_id: OpaqueId, delay: timedelta, why: str) -> None:
@@ -112,15 +111,6 @@ class StoredSpool:
     def release(self, entry_id: OpaqueId) -> None:
         """No task of this process carries the entry any more; it stays due."""
         self._carried.discard(entry_id)
-
-    async def adopt(self, slots: Sequence[str]) -> None:
-        """Take over the entries of slots that no worker serves any more."""
-        await self._database.write(
-            lambda conn: (
-                conn.execute(update(SPOOL).where(SPOOL.c.slot.in_(slots)).values(slot=self._slot))
-                and None
-            )
-        )
 
     async def _change(self, entry_id: OpaqueId, why: str, values: dict[str, object]) -> None:
         changed = {**values, "why": why[:_WHY_LENGTH]}
@@ -145,7 +135,7 @@ class StoredSpool:
 
 
 def _insert(conn: Connection, values: dict[str, object], now: int, admission: AuditEntry) -> None:
-    conn.execute(insert(SPOOL), values)
+    conn.execute(_INSERT, values)
     audit.record(conn, now, admission)
 
 
