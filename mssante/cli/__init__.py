@@ -30,6 +30,7 @@ from mssante.kernel.reasons import Refusal
 from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
 from mssante.storage.migrate import WrongVersion
+from mssante.supervisor import StartFailed
 
 app: Final = typer.Typer(
     name="mssante",
@@ -59,6 +60,7 @@ _EXPECTED: Final = (
     IdentifierError,
     Refusal,
     KeyUnavailable,
+    StartFailed,
     WrongVersion,
 )
 """What a command may run into; each message is written for the person who typed it."""

@@ -87,9 +87,9 @@ def verify(ctx: typer.Context, json: JsonOption = False) -> None:
 def _chains(instance: Instance) -> Iterator[tuple[str, Schema, Database]]:
     """Every database that has a chain, the workers' spools included."""
     for schema in SHARED_SCHEMAS:
-        yield schema.name, schema, instance.database(schema)
-    for slot in instance.layout.slots():
-        database = instance.layout.open(migrate.SPOOL, slot)
+        yield schema.name, schema, instance.stores.databases[schema.name]
+    for slot in instance.stores.layout.slots():
+        database = instance.stores.layout.open(migrate.SPOOL, slot)
         try:
             yield f"{migrate.SPOOL.name}-{slot}", migrate.SPOOL, database
         finally:

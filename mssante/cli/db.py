@@ -4,7 +4,8 @@ from typing import Final
 
 import typer
 
-from mssante.cli.instance import config_path, layout_of
+from mssante.app import layout_of
+from mssante.cli.instance import config_path
 from mssante.cli.output import JsonOption, note, show_all
 from mssante.settings import load
 

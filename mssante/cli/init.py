@@ -13,9 +13,10 @@ from typing import Annotated, Final
 
 import typer
 
+from mssante.app import layout_of
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
-from mssante.cli.instance import act, layout_of, open_instance
+from mssante.cli.instance import act, open_instance
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Listeners, Settings, load

@@ -6,6 +6,7 @@ and readers of folders are told by wake-ups.
 
 import asyncio
 import getpass
+import os
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,18 +16,15 @@ from typing import Any, Final, TypeVar
 import typer
 
 from mssante.access.passwords import Argon2Cost
+from mssante.app import Stores, open_stores
 from mssante.cli.output import CommandFailed
 from mssante.directory.ports import Act
 from mssante.directory.registration import Registration
-from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.ins import Ins
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.settings import Settings, load
-from mssante.storage import migrate
-from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
-from mssante.storage.encryption import Keyring
-from mssante.storage.layout import Layout
+from mssante.storage.documents import StoredDocuments
 
 CONFIG_VARIABLE: Final = "MSSANTE_CONFIG"
 _MAX_INS_INPUT: Final = 100
@@ -38,19 +36,38 @@ T = TypeVar("T")
 class Instance:
     """The stores of one instance; valid inside ``with open_instance(...)``."""
 
-    settings: Settings
-    layout: Layout
-    keyring: Keyring
-    clock: Clock
-    directory: StoredDirectory
-    registry: StoredRegistry
-    _databases: dict[str, Database]
+    stores: Stores
     _runner: asyncio.Runner
+
+    @property
+    def settings(self) -> Settings:
+        """The instance's settings."""
+        return self.stores.settings
 
     @property
     def sandbox(self) -> bool:
         """Whether everything here is synthetic."""
         return self.settings.operator.sandbox
+
+    @property
+    def directory(self) -> StoredDirectory:
+        """Who is who."""
+        return self.stores.directory
+
+    @property
+    def registry(self) -> StoredRegistry:
+        """The directory's write side."""
+        return self.stores.registry
+
+    @property
+    def documents(self) -> StoredDocuments:
+        """The DMP."""
+        return self.stores.documents
+
+    @property
+    def pseudonyms(self) -> Pseudonymiser:
+        """How patients appear in listings."""
+        return self.stores.pseudonymiser
 
     @property
     def registration(self) -> Registration:
@@ -62,19 +79,6 @@ class Instance:
             operator.patient_domains[0] if operator.patient_domains else None,
             operator.sandbox,
         )
-
-    @property
-    def pseudonyms(self) -> Pseudonymiser:
-        """How patients appear in listings."""
-        return Pseudonymiser(
-            self.keyring.derive("pseudonyms"), frozenset(self.settings.operator.patient_domains)
-        )
-
-    def database(self, schema: migrate.Schema) -> Database:
-        """A shared database of the instance, opened on first use."""
-        if schema.name not in self._databases:
-            self._databases[schema.name] = self.layout.open(schema)
-        return self._databases[schema.name]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for a port's answer."""
@@ -95,13 +99,6 @@ def config_path(ctx: typer.Context) -> Path:
     return Path(path)
 
 
-def layout_of(settings: Settings) -> Layout:
-    """Where the instance's parts lie."""
-    return Layout(
-        settings.storage.directory, settings.workers.run_directory, settings.storage.database_url
-    )
-
-
 def argon2_cost(settings: Settings) -> Argon2Cost:
     """What a password hash costs on this instance."""
     access = settings.access
@@ -118,28 +115,14 @@ def open_instance(path: Path) -> Iterator[Instance]:
         KeyUnavailable: the master key does not open the instance keys.
     """
     settings = load(path)
-    layout = layout_of(settings)
-    for where, version in layout.versions():
-        migrate.require_current(version, where, str(path))
-    keyring = Keyring.open(settings.keys.master_key, layout.instance_keys)
-    databases: dict[str, Database] = {}
-    clock = SystemClock()
     with asyncio.Runner() as runner:
+        # A command's segments are its own: two commands at once never write into one file.
+        opening = open_stores(settings, owner=f"cli{os.getpid()}")
+        stores = runner.run(opening.__aenter__())
         try:
-            databases["directory"] = layout.open(migrate.DIRECTORY)
-            yield Instance(
-                settings=settings,
-                layout=layout,
-                keyring=keyring,
-                clock=clock,
-                directory=StoredDirectory(databases["directory"]),
-                registry=StoredRegistry(databases["directory"], clock),
-                _databases=databases,
-                _runner=runner,
-            )
+            yield Instance(stores, runner)
         finally:
-            for database in databases.values():
-                runner.run(database.close())
+            runner.run(opening.__aexit__(None, None, None))
 
 
 def act(command: str) -> Act:

@@ -1,13 +1,15 @@
 """``mssante serve``: run the server."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, cast
 
 import typer
 
 from mssante import supervisor
 from mssante.cli.instance import config_path
 from mssante.cli.output import CommandFailed
-from mssante.settings import ROLES
+from mssante.servers import logs
+from mssante.settings import ROLES, Role, load
 
 
 def serve(
@@ -20,8 +22,11 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until SIGTERM; prints `ready` when every listener accepts."""
-    chosen = tuple(roles.split(",")) if roles is not None else None
-    for role in chosen or ():
+    settings = load(config_path(ctx))
+    chosen = roles.split(",") if roles is not None else settings.workers.roles
+    for role in chosen:
         if role not in ROLES:
             raise CommandFailed(f"there is no role {role!r}; roles are {', '.join(ROLES)}")
-    raise typer.Exit(supervisor.run(config_path(ctx), workers, chosen))
+    logs.configure(settings.logging.level)
+    count = settings.workers.count if workers is None else workers
+    raise typer.Exit(supervisor.run(settings, count, cast("Sequence[Role]", chosen)))
