@@ -20,7 +20,6 @@ class MimeFault(StrEnum):
     BODY_TOO_LARGE = "body-too-large"
     BASE64_ALPHABET = "base64-alphabet"
     BASE64_TRUNCATED = "base64-truncated"
-    QUOTED_PRINTABLE_MALFORMED = "quoted-printable-malformed"
     UNKNOWN_ENCODING = "unknown-encoding"
 
 

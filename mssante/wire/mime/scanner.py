@@ -69,6 +69,11 @@ class Part:
         return self.body_stop - self.body_start
 
     @property
+    def is_closed_message(self) -> bool:
+        """Whether it is an attached message that cannot be looked into, because it is encoded."""
+        return self.message is not None and self.encoding not in _IDENTITY
+
+    @property
     def media_type(self) -> str:
         """For instance ``text/plain``."""
         return f"{self.type.decode('ascii')}/{self.subtype.decode('ascii')}"
