@@ -4,17 +4,29 @@
 worker process from its first line to its last.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import logging
 import os
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
+import uvloop
+
+from mssante.access.authentication import Authenticator
+from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.courier.courier import Courier
+from mssante.courier.journey import Journey
+from mssante.courier.journey import Operator as JourneyOperator
+from mssante.filing.clerk import Clerk
+from mssante.filing.inspect import InspectLimits
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
@@ -28,6 +40,7 @@ from mssante.servers.smtp.submission import SubmissionServer
 from mssante.servers.tls import server_context
 from mssante.settings import Settings
 from mssante.storage import migrate
+from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
@@ -36,6 +49,7 @@ from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
+from mssante.storage.spool import StoredSpool
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 
 _LOG: Final = logging.getLogger(__name__)
@@ -160,7 +174,6 @@ class Worker:
         self._spools = spools
         self._tls = server_context(settings.tls.certificate, settings.tls.key)
         audit_log = StoredAuditLog(stores.databases["directory"], stores.clock)
-        throttle = Throttle(stores.clock) if settings.limits.sign_in_failures else None
         self.authenticator = Authenticator(
             stores.directory,
             Passwords(argon2_cost(settings), threads=settings.access.argon2_threads),
@@ -168,7 +181,6 @@ class Worker:
             stores.clock,
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
-            throttle=throttle,
         )
         self.courier = Courier(
             Journey(
@@ -176,9 +188,7 @@ class Worker:
                 directory=stores.directory,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
-                clerk=Clerk(
-                    stores.directory, stores.documents, stores.clock, sandbox=operator.sandbox
-                ),
+                clerk=Clerk(stores.directory, stores.documents, stores.clock),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
             ),
@@ -198,6 +208,8 @@ class Worker:
             SubmissionServices(
                 admission=Admission(
                     stores.directory,
+                    stores.clock,
+                    frozenset(operator.patient_domains),
                     operator.domain,
                     AdmissionLimits(
                         max_size=settings.limits.message_bytes,
