@@ -25,7 +25,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+\Z")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*\Z")
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}\Z")
 _LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
-_LONG_LINE: Final = re.compile(rb"[^\n]{998}")
+_MAX_LINE: Final = 998
+"""Without its line end (RFC 5322 section 2.1.1)."""
 _PARAMETER_PIECE: Final = 60
 
 
@@ -151,7 +152,8 @@ def build_message(fields: Sequence[bytes], entity: Entity) -> bytes:
 
 def _transferred(media_type: str, parameters: Sequence[tuple[str, str]], body: bytes) -> Entity:
     header = _content_type(media_type, parameters)
-    if body.isascii() and b"\0" not in body and not _LONG_LINE.search(body):
+    longest = max(map(len, body.split(b"\r\n")))
+    if body.isascii() and b"\0" not in body and longest <= _MAX_LINE:
         return Entity(header + b"Content-Transfer-Encoding: 7bit\r\n", body)
     # `body_encode` wants one character per octet.
     encoded = body_encode(body.decode("latin-1"), maxlinelen=76, eol="\r\n").encode("ascii")

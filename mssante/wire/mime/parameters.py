@@ -22,7 +22,10 @@ _FIRST_TOKEN: Final = re.compile(rb"[\s\"]*+(" + _TOKEN + rb")")
 _PARAMETER: Final = re.compile(
     rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)|([^;]*+))', re.DOTALL
 )
-_COMMENT_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|\\.|[()]|[^"\\()]++|\\', re.DOTALL)
+_OUTSIDE: Final = re.compile(
+    rb'(?:"(?:[^"\\]++|\\.)*+(?:"|\\?+\Z)|\\.|[^"\\()]++|\\\Z)++', re.DOTALL
+)
+_INSIDE: Final = re.compile(rb"(?:\\.|[^\\()]++|\\\Z)++", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 _CONTINUED: Final = re.compile(rb"([^*]++)(?:\*([0-9]{1,5}))?+(\*)?+\Z")
 
@@ -32,15 +35,21 @@ def strip_comments(value: bytes) -> bytes:
     if b"(" not in value:
         return value
     kept = []
-    depth = 0
-    for token in _COMMENT_TOKEN.findall(value):
-        if token == b"(":
+    depth = position = 0
+    while position < len(value):
+        # Quotes mean nothing inside a comment, and parentheses nothing inside quotes.
+        found = (_INSIDE if depth else _OUTSIDE).match(value, position)
+        if found is not None:
+            if not depth:
+                kept.append(found[0])
+            position = found.end()
+            continue
+        if value.startswith(b"(", position):
             depth += 1
-        elif token == b")":
+        else:
             depth = max(0, depth - 1)
             kept.append(b" ")
-        elif depth == 0:
-            kept.append(token)
+        position += 1
     return b"".join(kept)
 
 
@@ -132,7 +141,7 @@ def raw_parameter(parameters: Parameters, name: bytes) -> bytes | None:
         if key == name:
             return value
         if key == name + b"*":
-            return unquote_to_bytes(value.split(b"'", 2)[-1])
+            return _extended(value)[1]
     return None
 
 
@@ -145,8 +154,14 @@ def text_parameter(parameters: Parameters, name: bytes) -> str | None:
     plain: bytes | None = None
     for key, value in parameters:
         if key == extended:
-            charset, _, rest = value.partition(b"'")
-            return decode_text(unquote_to_bytes(rest.partition(b"'")[2] or rest), charset)
+            charset, octets = _extended(value)
+            return decode_text(octets, charset)
         if key == name:
             plain = value
     return None if plain is None else decode_encoded_words(plain)
+
+
+def _extended(value: bytes) -> tuple[bytes, bytes]:
+    """Charset and octets of charset'language'percent-encoded; UTF-8 where the quotes lack."""
+    pieces = value.split(b"'", 2)
+    return (pieces[0] if len(pieces) == 3 else b"utf-8"), unquote_to_bytes(pieces[-1])
