@@ -24,6 +24,10 @@ class MailboxEntry(NamedTuple):
     host: bytes | None
     """Domain; empty where the address has none, None only around groups."""
 
+    def __repr__(self) -> str:
+        # A patient's address is the social security number, and a name is a name.
+        return "MailboxEntry(***)"
+
 
 _GROUP_END: Final = MailboxEntry(None, None, None, None)
 

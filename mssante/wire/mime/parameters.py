@@ -16,7 +16,8 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 """Pairs (lower-case name, value). Continuations are joined; a name that ends in ``*`` has a value
 in the extended form charset'language'percent-encoded, as RFC 2231 section 6 wants for IMAP."""
 
-_TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
+# Names of types are at most 127 characters long (RFC 6838 section 4.2).
+_TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,127}+"
 _TYPE: Final = re.compile(rb"\s*+(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")")
 _FIRST_TOKEN: Final = re.compile(rb"[\s\"]*+(" + _TOKEN + rb")")
 _PARAMETER: Final = re.compile(
@@ -54,7 +55,7 @@ def strip_comments(value: bytes) -> bytes:
 
 
 def token(value: bytes) -> bytes:
-    """The first token of a value, lower-case; empty where there is none."""
+    """The first token of a value, lower-case, at most 127 octets; empty where there is none."""
     found = _FIRST_TOKEN.match(strip_comments(unfold(value)))
     return found[1].lower() if found else b""
 

@@ -1,7 +1,7 @@
 """The strict gate of SMTP addresses."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.kernel.address import Address
@@ -72,6 +72,7 @@ def test_the_refusal_says_which_side_is_wrong():
         parse_address("a@c..example")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_an_address_or_refused(text):
     try:

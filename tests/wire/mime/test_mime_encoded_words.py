@@ -1,7 +1,7 @@
 """Encoded words, with the examples of RFC 2047 section 8."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.wire.mime.builder import header_field
@@ -47,12 +47,14 @@ def test_encoded_words_are_read_as_text(value, expected):
     assert decode_encoded_words(value) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.binary(max_size=12))
 def test_any_octets_in_any_charset_are_some_text(octets, charset):
     assert isinstance(decode_text(octets, charset), str)
     assert isinstance(decode_encoded_words(b"=?%b?B?%b?=" % (charset, octets)), str)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"]), max_size=200))
 def test_what_the_builder_writes_is_read_back(text):
     written = header_field("Subject", text)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.wire.mime.headers import collect, fields, first, select_fields, unfold
@@ -49,6 +49,8 @@ def test_a_header_without_empty_line_gets_none():
     assert select_fields(b"From: a\r\nTo: b\r\n", [b"from"]) == b"From: a\r\n"
     assert select_fields(b"", [b"from"]) == b""
     assert select_fields(b"\r\n", [b"from"]) == b"\r\n"
+    assert select_fields(b"From: a\nTo: b\n\n", [b"to"]) == b"To: b\n\n"
+    assert select_fields(b"\n", [b"to"]) == b"\n"
 
 
 names = st.sampled_from([b"From", b"to", b"SUBJECT", b"X-A", b"X-Ab", b"Received"])
@@ -60,6 +62,7 @@ field_lines = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(field_lines, max_size=12), st.sets(names, max_size=4), st.booleans())
 def test_named_and_not_named_fields_share_the_header_between_them(some, wanted, ended):
     block = b"".join(some) + (b"\r\n" if ended else b"")
@@ -73,6 +76,7 @@ def test_named_and_not_named_fields_share_the_header_between_them(some, wanted, 
     assert select_fields(block, wanted, negate=True) == rest + tail
 
 
+@settings(deadline=None)
 @given(st.lists(field_lines, max_size=12))
 def test_the_fields_of_a_header_lie_one_after_the_other(some):
     block = b"".join(some) + b"\r\n"

@@ -72,6 +72,17 @@ def test_what_stays_just_within_the_limits_is_read():
     assert summarise(nested_messages(10)).parts[-1].section == ".".join(["1"] * 11)
 
 
+def test_names_of_any_length_are_stored():
+    name = b"x" * 100_000
+    content = b"Content-Type: a/" + name + b"\r\nContent-Transfer-Encoding: " + name + b"\r\n\r\n"
+
+    (part,) = summarise(content).parts
+
+    assert part.media_type == "a/" + "x" * 127
+    assert part.encoding == "x" * 127
+    assert summarise(b"Content-Type: " + name + b"/a\r\n\r\n").parts[0].media_type == "text/plain"
+
+
 def test_a_deeply_nested_message_writes_its_structure():
     wide = MimeLimits(max_depth=60, max_nested_messages=60)
 

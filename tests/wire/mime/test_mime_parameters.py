@@ -4,7 +4,7 @@ import email
 import email.policy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.wire.mime.limits import MimeError, MimeFault, MimeLimits
@@ -145,6 +145,7 @@ safe = st.text(
 )
 
 
+@settings(deadline=None)
 @given(safe)
 def test_what_the_standard_library_writes_is_read_back(name):
     message = email.message.Message(policy=email.policy.compat32)

@@ -4,13 +4,14 @@ import base64
 import quopri
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.wire.mime.limits import MimeError, MimeFault
 from mssante.wire.mime.transfer import decode_body
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([b"\r\n", b"\n", b" ", b"\t\r\n "]))
 def test_base64_comes_back_whatever_blanks_are_in_it(content, blank):
     encoded = base64.encodebytes(content).replace(b"\n", blank)
@@ -43,6 +44,7 @@ def test_broken_base64_is_refused_with_its_word(encoded, fault):
     assert caught.value.fault is fault
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=100), st.data())
 def test_base64_that_was_cut_inside_a_group_is_noticed(content, data):
     encoded = base64.b64encode(content)
@@ -54,6 +56,7 @@ def test_base64_that_was_cut_inside_a_group_is_noticed(content, data):
     assert caught.value.fault is MimeFault.BASE64_TRUNCATED
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_quoted_printable_comes_back(content):
     encoded = quopri.encodestring(content.replace(b"\r", b""))
