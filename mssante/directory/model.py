@@ -95,3 +95,14 @@ class Organisation:
     name: str
     national_id: str
     """IDNST (1 + FINESS …), under OID 1.2.250.1.71.4.2.2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A mail domain that this operator serves."""
+
+    id: OpaqueId
+    name: str
+    """Lower case."""
+    patients: bool
+    """Whether its addresses are ``<INS>@name``."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mssante.access.audit import AuditEntry
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import (
     BlobRef,
@@ -79,6 +80,8 @@ class Delivery:
     mailbox_ids: tuple[OpaqueId, ...]
     kind: str = "deliver"
     """Part of the effect key: ``deliver``, or ``report`` for what we write to the sender."""
+    admission: AuditEntry | None = None
+    """Recorded once with the first effect: the journal alone has witnessed it until then."""
 
 
 class Deliveries(Protocol):
@@ -87,7 +90,8 @@ class Deliveries(Protocol):
     async def deliver(self, delivery: Delivery) -> None:
         """Add the message to each INBOX in one transaction with its effect keys and audit.
 
-        A mailbox whose effect key is already there is left alone.
+        A mailbox whose effect key is already there is left alone. There may be no mailbox: then
+        only the admission is recorded.
         """
         ...
 
@@ -117,14 +121,56 @@ class Mailboxes(Protocol):
         """
         ...
 
+    async def delete_folder(self, folder: int) -> None:
+        """Delete a folder with its messages. Its UIDVALIDITY is never given again, so a folder
+        created later under the same name is a new one to every client (RFC 9051 section 2.3.1.1).
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
+        """
+        ...
+
+    async def rename_folder(self, folder: int, name: str) -> None:
+        """Rename a folder; those below it (``name/...``) move with it. Messages, UIDs and
+        UIDVALIDITY stay: the new name never bore another folder with the same UIDVALIDITY.
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX, whose
+                renaming has a meaning of its own (RFC 9051 section 6.3.6): see `copy`.
+        """
+        ...
+
+    async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a folder."""
+        ...
+
+    async def copy(
+        self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+    ) -> list[tuple[int, int]]:
+        """Copy messages with their flags, keywords and internal dates to another folder of the
+        same mailbox; all or none.
+
+        Returns:
+            (UID in `folder`, UID in `target`), ascending; UIDs that are gone are left out.
+        """
+        ...
+
     async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
         r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared."""
         ...
 
     async def changes(
-        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0
+        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0, known_uidnext: int = 0
     ) -> FolderChanges:
-        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since."""
+        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since.
+
+        A reader that tells the `known_uidnext` it saw with that modseq spares a search of the whole
+        folder when messages were only added since.
+        """
+        ...
+
+    async def modseqs(self, folders: Sequence[int]) -> dict[int, int]:
+        """The HIGHESTMODSEQ of folders: how a reader notices that a wake-up was lost."""
         ...
 
     async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:

@@ -1,0 +1,39 @@
+"""TLS of our listeners, in one place."""
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""TLS 1.2 suites with forward secrecy and authenticated encryption only; TLS 1.3 has no others."""
+HANDSHAKE_SECONDS: Final = 20.0
+"""How long a client may take for its handshake."""
+
+
+def server_context(
+    certificate: Path, key: Path, *, client_ca: Path | None = None
+) -> ssl.SSLContext:
+    """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
+
+    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
+
+    Args:
+        certificate: PEM file, our certificate first, then its chain.
+        key: PEM file of the private key, unencrypted.
+        client_ca: PEM file of the authorities whose client certificates are asked for. A client
+            without certificate is let in, so that the protocol can refuse it in its own words; a
+            certificate that does not verify ends the handshake.
+
+    Raises:
+        OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.load_cert_chain(certificate, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context

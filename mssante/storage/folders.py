@@ -1,0 +1,201 @@
+"""Folders: their making, names, counters and keywords, as plain functions over a connection."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from mssante.kernel.opaque import OpaqueId, new_id
+from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.model import FIRST_KEYWORD_BIT, LAST_KEYWORD_BIT, Folder, SpecialUse
+from mssante.storage.schema.mail import ENTRY, FOLDER, FOLDER_KEYWORD, MAILBOX, MESSAGE
+
+INBOX: Final = "INBOX"
+MOST_FOLDERS: Final = 1000
+"""Per mailbox: a client that creates folders in a loop is stopped here."""
+
+INITIAL_FOLDERS: Final = (
+    (INBOX, None),
+    ("Brouillons", SpecialUse.DRAFTS),
+    ("Envoyés", SpecialUse.SENT),
+    ("Corbeille", SpecialUse.TRASH),
+    ("Indésirables", SpecialUse.JUNK),
+    ("Archives", SpecialUse.ARCHIVE),
+)
+"""What every mailbox has from the start; the names are those French clients would create."""
+
+_BY_MAILBOX: Final = select(FOLDER).where(FOLDER.c.mailbox_id == bindparam("mailbox"))
+_BY_NAME: Final = _BY_MAILBOX.where(FOLDER.c.name == bindparam("folder_name"))
+_LOCK: Final = select(FOLDER).where(FOLDER.c.number == bindparam("number")).with_for_update()
+_KEYWORDS: Final = (
+    select(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.bit, FOLDER_KEYWORD.c.name)
+    .where(FOLDER_KEYWORD.c.folder == bindparam("number"))
+    .order_by(FOLDER_KEYWORD.c.bit)
+)
+
+
+def canonical_name(name: str) -> str:
+    """INBOX in capitals, however it was written (RFC 9051 section 5.1); others as they are."""
+    return INBOX if name.upper() == INBOX else name
+
+
+def list_folders(conn: Connection, mailbox_id: OpaqueId) -> list[Folder]:
+    """All folders of a mailbox, INBOX first, then by name."""
+    rows = conn.execute(_BY_MAILBOX, {"mailbox": mailbox_id}).all()
+    found = [_folder(row, keywords(conn, row.number)) for row in rows]
+    return sorted(found, key=lambda folder: (folder.name != INBOX, folder.name))
+
+
+def find_folder(conn: Connection, mailbox_id: OpaqueId, name: str) -> Folder | None:
+    """One folder by name."""
+    parameters = {"mailbox": mailbox_id, "folder_name": canonical_name(name)}
+    row = conn.execute(_BY_NAME, parameters).one_or_none()
+    return _folder(row, keywords(conn, row.number)) if row else None
+
+
+def create_folder(
+    conn: Connection, mailbox_id: OpaqueId, name: str, special_use: SpecialUse | None, now: int
+) -> Folder:
+    """Create a folder with a UIDVALIDITY that this mailbox never had before.
+
+    Raises:
+        Refusal: MAILBOX_EXISTS, or LIMIT_REACHED.
+    """
+    name = canonical_name(name)
+    if find_folder(conn, mailbox_id, name) is not None:
+        raise Refusal(Reason.MAILBOX_EXISTS)
+    counted = select(func.count()).select_from(FOLDER).where(FOLDER.c.mailbox_id == mailbox_id)
+    if conn.execute(counted).scalar_one() >= MOST_FOLDERS:
+        raise Refusal(Reason.LIMIT_REACHED, "folders of one mailbox")
+    values = {
+        "id": new_id(),
+        "mailbox_id": mailbox_id,
+        "name": name,
+        "uidvalidity": next_uidvalidity(conn, mailbox_id, now),
+        "uidnext": 1,
+        "modseq": 1,
+        "flag_modseq": 1,
+        "special_use": special_use.value if special_use else None,
+        "subscribed": True,
+    }
+    row = conn.execute(insert(FOLDER).returning(FOLDER), values).one()
+    return _folder(row, ())
+
+
+def open_mailbox(conn: Connection, mailbox_id: OpaqueId, now: int) -> None:
+    """Create the initial folders that a mailbox lacks."""
+    there = {folder.name for folder in list_folders(conn, mailbox_id)}
+    if INBOX in there:  # later the owner may have deleted or renamed the others: respect it
+        return
+    for name, special_use in INITIAL_FOLDERS:
+        create_folder(conn, mailbox_id, name, special_use, now)
+
+
+def next_uidvalidity(conn: Connection, mailbox_id: OpaqueId, now: int) -> int:
+    """A number greater than any this mailbox used: the time in seconds, or the last one plus 1
+    (RFC 9051 section 2.3.1.1).
+    """
+    row = conn.execute(
+        select(MAILBOX.c.uidvalidity).where(MAILBOX.c.mailbox_id == mailbox_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        given = now // 1000
+        conn.execute(insert(MAILBOX), {"mailbox_id": mailbox_id, "uidvalidity": given})
+        return given
+    given = max(now // 1000, int(row.uidvalidity) + 1)
+    conn.execute(
+        update(MAILBOX).where(MAILBOX.c.mailbox_id == mailbox_id).values(uidvalidity=given)
+    )
+    return given
+
+
+def lock_folder(conn: Connection, folder: int) -> Row[Any]:
+    """The folder's row, locked against other writers until the transaction ends.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT.
+    """
+    row = conn.execute(_LOCK, {"number": folder}).one_or_none()
+    if row is None:
+        raise Refusal(Reason.MAILBOX_NONEXISTENT)
+    return row
+
+
+def delete_folder(conn: Connection, folder: int) -> None:
+    """Delete a folder, its rows, and the messages that no folder holds any more.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
+    """
+    if lock_folder(conn, folder).name == INBOX:
+        raise Refusal(Reason.NOT_PERMITTED, "INBOX cannot be deleted")
+    gone = select(ENTRY.c.message_id).where(ENTRY.c.folder == folder)
+    held_elsewhere = select(ENTRY.c.message_id).where(ENTRY.c.folder != folder)
+    conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(gone), MESSAGE.c.id.not_in(held_elsewhere)))
+    conn.execute(delete(FOLDER).where(FOLDER.c.number == folder))
+
+
+def rename_folder(conn: Connection, folder: int, name: str) -> None:
+    """Rename a folder and those below it.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX.
+    """
+    row = lock_folder(conn, folder)
+    name = canonical_name(name)
+    if row.name == INBOX:
+        raise Refusal(Reason.NOT_PERMITTED, "INBOX is not renamed")
+    siblings = list_folders(conn, OpaqueId(bytes(row.mailbox_id)))
+    moved = {
+        other.number: name + other.name[len(row.name) :]
+        for other in siblings
+        if other.number == folder or other.name.startswith(f"{row.name}/")
+    }
+    staying = {other.name for other in siblings if other.number not in moved}
+    if staying & set(moved.values()) or name.startswith(f"{row.name}/"):
+        raise Refusal(Reason.MAILBOX_EXISTS)
+    for number, new_name in moved.items():
+        conn.execute(update(FOLDER).where(FOLDER.c.number == number).values(name=new_name))
+
+
+def set_subscribed(conn: Connection, folder: int, *, subscribed: bool) -> None:
+    """Subscribe or unsubscribe a folder."""
+    conn.execute(update(FOLDER).where(FOLDER.c.number == folder).values(subscribed=subscribed))
+
+
+def keywords(conn: Connection, folder: int) -> tuple[str, ...]:
+    """The folder's keywords in the order of their bits."""
+    return tuple(row.name for row in conn.execute(_KEYWORDS, {"number": folder}))
+
+
+def keyword_bits(conn: Connection, folder: int, names: tuple[str, ...]) -> dict[str, int]:
+    """The bit of each keyword (compared without case), creating new ones.
+
+    Raises:
+        Refusal: LIMIT_REACHED when the folder has no bit left.
+    """
+    lock_folder(conn, folder)
+    known = {name.lower(): FIRST_KEYWORD_BIT + i for i, name in enumerate(keywords(conn, folder))}
+    for name in names:
+        if name.lower() in known:
+            continue
+        bit = FIRST_KEYWORD_BIT + len(known)
+        if bit > LAST_KEYWORD_BIT:
+            raise Refusal(Reason.LIMIT_REACHED, "keywords of one folder")
+        conn.execute(insert(FOLDER_KEYWORD), {"folder": folder, "bit": bit, "name": name})
+        known[name.lower()] = bit
+    return {name: known[name.lower()] for name in names}
+
+
+def _folder(row: Row[Any], names: tuple[str, ...]) -> Folder:
+    return Folder(
+        number=row.number,
+        id=OpaqueId(bytes(row.id)),
+        mailbox_id=OpaqueId(bytes(row.mailbox_id)),
+        name=row.name,
+        uidvalidity=row.uidvalidity,
+        uidnext=row.uidnext,
+        highestmodseq=row.modseq,
+        special_use=SpecialUse(row.special_use) if row.special_use else None,
+        subscribed=bool(row.subscribed),
+        keywords=names,
+    )

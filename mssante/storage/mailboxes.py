@@ -1,0 +1,604 @@
+"""Folders and messages on disk: the `Mailboxes` and `Deliveries` ports.
+
+Work on ranges: a change of flags is one UPDATE for each distinct outcome, never one per message;
+a folder is read in one pass. Every change takes the folder's next modseq.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from mssante.access.audit import AuditEntry, AuditKind
+from mssante.kernel.clock import Clock, to_milliseconds
+from mssante.kernel.opaque import OpaqueId
+from mssante.mail.model import (
+    FIRST_KEYWORD_BIT,
+    BlobRef,
+    FlagOperation,
+    Flags,
+    Folder,
+    FolderChanges,
+    FolderRow,
+    FolderStatus,
+    SpecialUse,
+    StoredMessage,
+)
+from mssante.mail.ports import Delivery, Wakeups
+from mssante.storage import audit, folders
+from mssante.storage.database import Database
+from mssante.storage.encryption import seal, unseal
+from mssante.storage.schema.mail import (
+    EFFECT,
+    ENTRY,
+    FOLDER,
+    MESSAGE,
+    READER_FLAG,
+    TOMBSTONE,
+)
+from mssante.storage.segments import SegmentBlobs
+
+_Member = TypeVar("_Member")
+_SEEN: Final = int(Flags.SEEN)
+_PIECE: Final = 256
+"""Messages read and unsealed at a time: bounds memory when a client lists a large folder."""
+_MOST_PARAMETERS: Final = 500
+
+_STATE: Final = select(
+    FOLDER.c.uidnext, FOLDER.c.modseq, FOLDER.c.flag_modseq, FOLDER.c.uidvalidity
+).where(FOLDER.c.number == bindparam("number"))
+_COLUMNS: Final = (
+    ENTRY.c.uid,
+    ENTRY.c.flags,
+    ENTRY.c.modseq,
+    ENTRY.c.internal_date,
+    ENTRY.c.size,
+    ENTRY.c.message_id,
+)
+_ALL: Final = select(*_COLUMNS).where(ENTRY.c.folder == bindparam("number")).order_by(ENTRY.c.uid)
+_ADDED: Final = _ALL.where(ENTRY.c.uid >= bindparam("uidnext"))
+_CHANGED: Final = _ALL.where(ENTRY.c.modseq > bindparam("modseq"))
+_EXPUNGED: Final = (
+    select(TOMBSTONE.c.uid)
+    .where(TOMBSTONE.c.folder == bindparam("number"), TOMBSTONE.c.modseq > bindparam("modseq"))
+    .order_by(TOMBSTONE.c.uid)
+)
+_JOINED: Final = ENTRY.outerjoin(
+    READER_FLAG,
+    and_(
+        READER_FLAG.c.folder == ENTRY.c.folder,
+        READER_FLAG.c.uid == ENTRY.c.uid,
+        READER_FLAG.c.reader == bindparam("reader"),
+    ),
+)
+_READER_ALL: Final = (
+    select(*_COLUMNS, READER_FLAG.c.seen, READER_FLAG.c.modseq.label("reader_modseq"))
+    .select_from(_JOINED)
+    .where(ENTRY.c.folder == bindparam("number"))
+    .order_by(ENTRY.c.uid)
+)
+_READER_CHANGED: Final = _READER_ALL.where(
+    or_(ENTRY.c.modseq > bindparam("modseq"), READER_FLAG.c.modseq > bindparam("modseq"))
+)
+_TAKE_UIDS: Final = (
+    update(FOLDER)
+    .where(FOLDER.c.number == bindparam("folder_number"))
+    .values(uidnext=FOLDER.c.uidnext + bindparam("added"), modseq=FOLDER.c.modseq + 1)
+    .returning(FOLDER.c.uidnext, FOLDER.c.modseq)
+)
+_TAKE_INBOX_UID: Final = (
+    update(FOLDER)
+    .where(FOLDER.c.mailbox_id == bindparam("mailbox"), FOLDER.c.name == folders.INBOX)
+    .values(uidnext=FOLDER.c.uidnext + 1, modseq=FOLDER.c.modseq + 1)
+    .returning(FOLDER.c.number, FOLDER.c.uidnext, FOLDER.c.modseq)
+)
+_TAKE_MODSEQ: Final = (
+    update(FOLDER)
+    .where(FOLDER.c.number == bindparam("folder_number"))
+    .values(modseq=FOLDER.c.modseq + 1, flag_modseq=FOLDER.c.modseq + 1)
+    .returning(FOLDER.c.modseq)
+)
+_INSERT_ENTRY: Final = insert(ENTRY)
+_INSERT_MESSAGE: Final = insert(MESSAGE)
+# Built once: making a statement costs as much as running it.
+_ONCE: Final = {
+    (dialect, table.name): make(table).on_conflict_do_nothing().returning(literal(1))
+    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
+    for table in (EFFECT, MESSAGE)
+}
+_MESSAGES: Final = select(MESSAGE).where(MESSAGE.c.id.in_(bindparam("ids", expanding=True)))
+
+
+class StoredMailboxes:
+    """The `Mailboxes` and `Deliveries` ports over one database and the mail blobs."""
+
+    def __init__(
+        self, database: Database, blobs: SegmentBlobs, wakeups: Wakeups, clock: Clock
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._wakeups = wakeups
+        self._clock = clock
+
+    # -- folders ------------------------------------------------------------------------------
+
+    async def open_mailbox(self, mailbox_id: OpaqueId) -> None:
+        """Create INBOX and the special-use folders where they do not exist yet."""
+        now = self._now()
+        await self._database.write(lambda conn: folders.open_mailbox(conn, mailbox_id, now))
+
+    async def folders(self, mailbox_id: OpaqueId) -> list[Folder]:
+        """All folders of a mailbox, INBOX first, then by name."""
+        return await self._database.read(lambda conn: folders.list_folders(conn, mailbox_id))
+
+    async def folder(self, mailbox_id: OpaqueId, name: str) -> Folder | None:
+        """One folder by name."""
+        return await self._database.read(lambda conn: folders.find_folder(conn, mailbox_id, name))
+
+    async def create_folder(
+        self, mailbox_id: OpaqueId, name: str, special_use: SpecialUse | None = None
+    ) -> Folder:
+        """Create a folder."""
+        now = self._now()
+        return await self._database.write(
+            lambda conn: folders.create_folder(conn, mailbox_id, name, special_use, now)
+        )
+
+    async def delete_folder(self, folder: int) -> None:
+        """Delete a folder with its messages."""
+        await self._database.write(lambda conn: folders.delete_folder(conn, folder))
+
+    async def rename_folder(self, folder: int, name: str) -> None:
+        """Rename a folder and those below it."""
+        await self._database.write(lambda conn: folders.rename_folder(conn, folder, name))
+
+    async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a folder."""
+        await self._database.write(
+            lambda conn: folders.set_subscribed(conn, folder, subscribed=subscribed)
+        )
+
+    async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
+        """The bit of each keyword; known ones cost no write."""
+        wanted = tuple(names)
+        known = await self._database.read(lambda conn: folders.keywords(conn, folder))
+        bits = {name.lower(): FIRST_KEYWORD_BIT + i for i, name in enumerate(known)}
+        if all(name.lower() in bits for name in wanted):
+            return {name: bits[name.lower()] for name in wanted}
+        return await self._database.write(lambda conn: folders.keyword_bits(conn, folder, wanted))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
+        """Counts of a folder."""
+        return await self._database.read(lambda conn: _status(conn, folder, reader))
+
+    async def changes(
+        self, folder: int, reader: OpaqueId | None, since_modseq: int = 0, known_uidnext: int = 0
+    ) -> FolderChanges:
+        """Rows whose modseq is greater than `since_modseq`, and the UIDs expunged since."""
+        return await self._database.read(
+            lambda conn: _changes(conn, folder, reader, since_modseq, known_uidnext)
+        )
+
+    async def modseqs(self, folder_numbers: Sequence[int]) -> dict[int, int]:
+        """The HIGHESTMODSEQ of folders."""
+
+        def work(conn: Connection) -> dict[int, int]:
+            found: dict[int, int] = {}
+            for numbers in _portions(folder_numbers):
+                rows = conn.execute(
+                    select(FOLDER.c.number, FOLDER.c.modseq).where(FOLDER.c.number.in_(numbers))
+                )
+                found.update((row.number, row.modseq) for row in rows)
+            return found
+
+        return await self._database.read(work)
+
+    async def messages(
+        self,
+        folder: int,  # noqa: ARG002 - a store that is partitioned by folder needs it
+        rows: Sequence[FolderRow],
+    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+        """The stored messages of rows, in order; those that no folder holds any more are skipped."""
+        for start in range(0, len(rows), _PIECE):
+            piece = rows[start : start + _PIECE]
+            ids = [row.message_id for row in piece]
+            found = await self._database.read(
+                lambda conn, ids=ids: {  # type: ignore[misc]
+                    bytes(row.id): row for row in conn.execute(_MESSAGES, {"ids": ids})
+                }
+            )
+            for row in piece:
+                stored = found.get(row.message_id)
+                if stored is not None:
+                    yield row, self._message(stored)
+
+    # -- changing -----------------------------------------------------------------------------
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Add a message to inboxes, once for each effect key."""
+        now = self._now()
+        values = self._message_values(delivery.message)
+        changed = await self._database.write(lambda conn: _deliver(conn, delivery, values, now))
+        for folder, modseq in changed:
+            self._wakeups.folder_changed(folder, modseq)
+
+    async def append(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        message: StoredMessage,
+        size: int,
+        internal_date: datetime,
+        flags: int,
+    ) -> FolderRow:
+        """Add a message to a folder."""
+        values = self._message_values(message)
+        at = to_milliseconds(internal_date)
+
+        def work(conn: Connection) -> FolderRow:
+            folders.lock_folder(conn, folder)
+            conn.execute(_INSERT_MESSAGE, values)
+            shared = flags & ~_SEEN if reader is not None else flags
+            uid, modseq = _take_uids(conn, folder, 1)
+            entry = _entry_values(folder, uid, message.id, at, size, shared, modseq)
+            conn.execute(_INSERT_ENTRY, entry)
+            if reader is not None and flags & _SEEN:
+                _set_seen(conn, folder, reader, [uid], seen=True, modseq=modseq)
+            return FolderRow(uid, flags, modseq, at, size, message.id)
+
+        row = await self._database.write(work)
+        self._wakeups.folder_changed(folder, row.modseq)
+        return row
+
+    async def copy(
+        self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+    ) -> list[tuple[int, int]]:
+        """Copy messages to another folder of the same mailbox."""
+        pairs, modseq = await self._database.write(
+            lambda conn: _copy(conn, folder, reader, uids, target)
+        )
+        if pairs:
+            self._wakeups.folder_changed(target, modseq)
+        return pairs
+
+    async def store_flags(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        uids: Sequence[int],
+        operation: FlagOperation,
+        flags: int,
+    ) -> FolderChanges:
+        """Change flags of existing messages under one new modseq."""
+        changes = await self._database.write(
+            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags)
+        )
+        if changes.rows:
+            self._wakeups.folder_changed(folder, changes.highestmodseq)
+        return changes
+
+    async def expunge(self, folder: int, uids: Sequence[int]) -> FolderChanges:
+        r"""Remove those of `uids` that have \Deleted."""
+        changes = await self._database.write(lambda conn: _expunge(conn, folder, uids))
+        if changes.expunged:
+            self._wakeups.folder_changed(folder, changes.highestmodseq)
+        return changes
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock.now())
+
+    def _message_values(self, message: StoredMessage) -> dict[str, object]:
+        plain = len(message.prefix).to_bytes(4, "big") + message.prefix + message.summary
+        return {
+            "id": message.id,
+            "sealed": seal(self._blobs.key_of(message.blob), plain),
+            "segment": message.blob.segment,
+            "offset": message.blob.offset,
+            "length": message.blob.length,
+            "wrapped_key": message.blob.wrapped_key,
+        }
+
+    def _message(self, row: Row[Any]) -> StoredMessage:
+        ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
+        plain = unseal(self._blobs.key_of(ref), bytes(row.sealed))
+        cut = 4 + int.from_bytes(plain[:4], "big")
+        return StoredMessage(OpaqueId(bytes(row.id)), plain[4:cut], plain[cut:], ref)
+
+
+def _entry_values(
+    folder: int, uid: int, message_id: OpaqueId, at: int, size: int, flags: int, modseq: int
+) -> dict[str, object]:
+    return {
+        "folder": folder,
+        "uid": uid,
+        "message_id": message_id,
+        "internal_date": at,
+        "size": size,
+        "flags": flags,
+        "modseq": modseq,
+    }
+
+
+def _take_uids(conn: Connection, folder: int, count: int) -> tuple[int, int]:
+    """Reserve `count` UIDs and the next modseq: (first UID, modseq)."""
+    taken = conn.execute(_TAKE_UIDS, {"folder_number": folder, "added": count}).one()
+    return taken.uidnext - count, taken.modseq
+
+
+def _insert_once(conn: Connection, table: Table, values: dict[str, object]) -> bool:
+    """Insert a row unless its key is there already; whether it was inserted."""
+    statement = _ONCE[conn.dialect.name, table.name]
+    return conn.execute(statement, values).first() is not None
+
+
+def _deliver(
+    conn: Connection, delivery: Delivery, message: dict[str, object], now: int
+) -> list[tuple[int, int]]:
+    changed: list[tuple[int, int]] = []
+    received_at = to_milliseconds(delivery.received_at)
+    if delivery.admission is not None:
+        # The spool id stands for the mailbox: an admission has none.
+        effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
+        if _insert_once(conn, EFFECT, effect):
+            audit.record(conn, received_at, delivery.admission)
+    # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
+    for mailbox_id in sorted(delivery.mailbox_ids):
+        effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
+        if not _insert_once(conn, EFFECT, effect):
+            continue
+        if not changed:
+            _insert_once(conn, MESSAGE, message)
+        taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one_or_none()
+        if taken is None:
+            folders.open_mailbox(conn, mailbox_id, now)
+            taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one()
+        number, uid, modseq = taken.number, taken.uidnext - 1, taken.modseq
+        entry = _entry_values(
+            number, uid, delivery.message.id, received_at, delivery.size, 0, modseq
+        )
+        conn.execute(_INSERT_ENTRY, entry)
+        kind = AuditKind.REPORT if delivery.kind == "report" else AuditKind.DELIVERY
+        audit.record(
+            conn,
+            now,
+            AuditEntry(
+                kind, delivery.kind, "done", subject=mailbox_id, correlation=delivery.spool_id
+            ),
+        )
+        changed.append((number, modseq))
+    return changed
+
+
+def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:
+    return {"spool_id": spool_id, "kind": kind, "target": target, "at": now}
+
+
+def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:
+    state = conn.execute(_STATE, {"number": folder}).one()
+    deleted = int(Flags.DELETED)
+    counted = conn.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(ENTRY.c.size), 0),
+            func.count().filter(ENTRY.c.flags.op("&")(_SEEN) == 0),
+            func.count().filter(ENTRY.c.flags.op("&")(deleted) != 0),
+        ).where(ENTRY.c.folder == folder)
+    ).one()
+    messages, size, unseen, gone = counted
+    if reader is not None:
+        seen = conn.execute(
+            select(func.count()).where(
+                READER_FLAG.c.folder == folder, READER_FLAG.c.reader == reader, READER_FLAG.c.seen
+            )
+        ).scalar_one()
+        unseen = messages - seen
+    return FolderStatus(
+        messages=messages,
+        unseen=unseen,
+        uidnext=state.uidnext,
+        uidvalidity=state.uidvalidity,
+        highestmodseq=state.modseq,
+        size=int(size),
+        deleted=gone,
+    )
+
+
+def _changes(
+    conn: Connection, folder: int, reader: OpaqueId | None, since: int, known_uidnext: int
+) -> FolderChanges:
+    state = conn.execute(_STATE, {"number": folder}).one_or_none()
+    if state is None:  # deleted meanwhile: the reader sees it empty
+        return FolderChanges((), (), 1, since, ())
+    parameters = {"number": folder, "modseq": since, "uidnext": known_uidnext, "reader": reader}
+    only_added = bool(known_uidnext) and state.flag_modseq <= since
+    if reader is None:
+        query = _ALL if not since else _ADDED if only_added else _CHANGED
+    else:
+        query = _READER_ALL if not since else _READER_CHANGED
+    rows = [_row(row, shared=reader is not None) for row in conn.execute(query, parameters)]
+    expunged: list[int] = []
+    if since and not only_added:
+        expunged = [row.uid for row in conn.execute(_EXPUNGED, parameters)]
+    return FolderChanges(
+        rows, expunged, state.uidnext, state.modseq, folders.keywords(conn, folder)
+    )
+
+
+def _row(row: Any, *, shared: bool) -> FolderRow:
+    uid, flags, modseq, internal_date, size, message_id = row[:6]
+    if shared:
+        flags = flags & ~_SEEN | (_SEEN if row.seen else 0)
+        modseq = max(modseq, row.reader_modseq or 0)
+    return FolderRow(uid, flags, modseq, internal_date, size, OpaqueId(bytes(message_id)))
+
+
+def _rows_of(
+    conn: Connection, folder: int, reader: OpaqueId | None, uids: Sequence[int]
+) -> Iterator[FolderRow]:
+    base = _ALL if reader is None else _READER_ALL
+    for first, last in _ranges(uids):
+        query = base.where(ENTRY.c.uid.between(first, last))
+        for row in conn.execute(query, {"number": folder, "reader": reader}):
+            yield _row(row, shared=reader is not None)
+
+
+def _ranges(uids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending UIDs as runs of consecutive numbers."""
+    ordered = sorted(set(uids))
+    for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0]):
+        members = [uid for _, uid in run]
+        yield members[0], members[-1]
+
+
+def _portions(members: Sequence[_Member]) -> Iterator[Sequence[_Member]]:
+    for start in range(0, len(members), _MOST_PARAMETERS):
+        yield members[start : start + _MOST_PARAMETERS]
+
+
+def _changed_flags(before: int, operation: FlagOperation, flags: int) -> int:
+    match operation:
+        case FlagOperation.REPLACE:
+            return flags
+        case FlagOperation.ADD:
+            return before | flags
+        case FlagOperation.REMOVE:
+            return before & ~flags
+
+
+def _store_flags(
+    conn: Connection,
+    folder: int,
+    reader: OpaqueId | None,
+    uids: Sequence[int],
+    operation: FlagOperation,
+    flags: int,
+) -> FolderChanges:
+    state = folders.lock_folder(conn, folder)
+    before = list(_rows_of(conn, folder, reader, uids))
+    after = [(row, _changed_flags(row.flags, operation, flags)) for row in before]
+    changing = [(row, new) for row, new in after if new != row.flags]
+    if not changing:
+        return FolderChanges((), (), state.uidnext, state.modseq, folders.keywords(conn, folder))
+    modseq = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
+    own = _SEEN if reader is not None else 0
+    by_outcome: dict[int, list[int]] = {}
+    for row, new in changing:
+        if (new ^ row.flags) & ~own:
+            by_outcome.setdefault(new & ~own, []).append(row.uid)
+    for outcome, members in by_outcome.items():
+        kept = ENTRY.c.flags.op("&")(own).op("|")(outcome) if own else outcome
+        for first, last in _ranges(members):
+            conn.execute(
+                update(ENTRY)
+                .where(ENTRY.c.folder == folder, ENTRY.c.uid.between(first, last))
+                .values(flags=kept, modseq=modseq)
+            )
+    if reader is not None:
+        for seen in (True, False):
+            turned = [
+                r.uid
+                for r, new in changing
+                if (new ^ r.flags) & _SEEN and bool(new & _SEEN) is seen
+            ]
+            _set_seen(conn, folder, reader, turned, seen=seen, modseq=modseq)
+    rows = [
+        FolderRow(row.uid, new, modseq, row.internal_date, row.size, row.message_id)
+        for row, new in changing
+    ]
+    return FolderChanges(rows, (), state.uidnext, modseq, folders.keywords(conn, folder))
+
+
+def _set_seen(
+    conn: Connection, folder: int, reader: OpaqueId, uids: Sequence[int], *, seen: bool, modseq: int
+) -> None:
+    if not uids:
+        return
+    make = postgres_insert if conn.dialect.name == "postgresql" else sqlite_insert
+    statement = make(READER_FLAG)
+    statement = statement.on_conflict_do_update(
+        index_elements=["folder", "reader", "uid"],
+        set_={"seen": statement.excluded.seen, "modseq": statement.excluded.modseq},
+    )
+    conn.execute(
+        statement,
+        [
+            {"folder": folder, "reader": reader, "uid": uid, "seen": seen, "modseq": modseq}
+            for uid in uids
+        ],
+    )
+
+
+def _copy(
+    conn: Connection, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+) -> tuple[list[tuple[int, int]], int]:
+    for number in sorted({folder, target}):  # in one order: two copies cannot wait for each other
+        folders.lock_folder(conn, number)
+    rows = list(_rows_of(conn, folder, reader, uids))
+    if not rows:
+        return [], 0
+    names = folders.keywords(conn, folder)
+    used = 0
+    for row in rows:
+        used |= row.flags
+    wanted = {i: name for i, name in enumerate(names) if used >> (FIRST_KEYWORD_BIT + i) & 1}
+    bits = folders.keyword_bits(conn, target, tuple(wanted.values()))
+    first, modseq = _take_uids(conn, target, len(rows))
+    own = _SEEN if reader is not None else 0
+    entries, seen = [], []
+    for uid, row in enumerate(rows, first):
+        flags = row.flags & 0x1F & ~own
+        for i, name in wanted.items():
+            if row.flags >> (FIRST_KEYWORD_BIT + i) & 1:
+                flags |= 1 << bits[name]
+        entries.append(
+            _entry_values(target, uid, row.message_id, row.internal_date, row.size, flags, modseq)
+        )
+        if row.flags & own:
+            seen.append(uid)
+    conn.execute(_INSERT_ENTRY, entries)
+    if reader is not None:
+        _set_seen(conn, target, reader, seen, seen=True, modseq=modseq)
+    return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq
+
+
+def _expunge(conn: Connection, folder: int, uids: Sequence[int]) -> FolderChanges:
+    state = folders.lock_folder(conn, folder)
+    deleted = int(Flags.DELETED)
+    gone = [row for row in _rows_of(conn, folder, None, uids) if row.flags & deleted]
+    if not gone:
+        return FolderChanges((), (), state.uidnext, state.modseq, folders.keywords(conn, folder))
+    modseq = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
+    members = [row.uid for row in gone]
+    for first, last in _ranges(members):
+        for table in (ENTRY, READER_FLAG):
+            conn.execute(
+                delete(table).where(table.c.folder == folder, table.c.uid.between(first, last))
+            )
+    conn.execute(
+        insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in members]
+    )
+    for ids in _portions([row.message_id for row in gone]):
+        held = select(ENTRY.c.message_id).where(ENTRY.c.message_id.in_(ids))
+        conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(ids), MESSAGE.c.id.not_in(held)))
+    return FolderChanges((), members, state.uidnext, modseq, folders.keywords(conn, folder))

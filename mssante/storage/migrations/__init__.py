@@ -1,0 +1,1 @@
+"""Alembic's migrations: one folder of versions for each database."""

@@ -1,0 +1,159 @@
+"""Tables of the directory database: who is who.
+
+Primary keys are opaque 128-bit ids. What identifies a person (INS, traits, addresses, RPPS) is an
+attribute; INS and traits are dated, since a temporary number becomes a final one and a birth name
+gets corrected: the present row has no `valid_to`. Instants are milliseconds since 1970, UTC.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from mssante.storage.schema.audit import audit_tables
+
+METADATA: Final = MetaData()
+AUDIT: Final = audit_tables(METADATA, "directory")
+
+
+def _id(name: str, target: str | None = None, *, nullable: bool = False) -> Column[bytes]:
+    """A column for an opaque id, referring to `target` where given."""
+    if target is None:
+        return Column(name, LargeBinary(16), nullable=nullable)
+    return Column(name, LargeBinary(16), ForeignKey(target), nullable=nullable)
+
+
+def _key() -> Column[bytes]:
+    return Column("id", LargeBinary(16), primary_key=True)
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+DOMAIN: Final = Table(
+    "domain",
+    METADATA,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("patients", Boolean, nullable=False),  # its addresses are <INS>@name
+    _instant("created_at"),
+)
+
+ORGANISATION: Final = Table(
+    "organisation",
+    METADATA,
+    _key(),
+    Column("name", Text, nullable=False),
+    Column("national_id", Text, nullable=False, unique=True),  # IDNST: 1 + FINESS, 3 + SIRET…
+    _instant("created_at"),
+)
+
+ACCOUNT: Final = Table(
+    "account",
+    METADATA,
+    _key(),
+    Column("role", Text, nullable=False),
+    Column("login", Text, nullable=False, unique=True),  # lower case
+    Column("display_name", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("credential_version", Integer, nullable=False),
+    Column("password_hash", Text, nullable=False),  # PHC string; empty: no password opens it
+    _instant("created_at"),
+)
+
+PROFESSIONAL: Final = Table(
+    "professional",
+    METADATA,
+    Column("account_id", LargeBinary(16), ForeignKey("account.id"), primary_key=True),
+    Column("rpps", Text, nullable=False, unique=True),
+    Column("profession", Text),  # code of TRE_G15
+)
+
+PATIENT: Final = Table(
+    "patient",
+    METADATA,
+    _key(),
+    Column("dmp_active", Boolean, nullable=False),
+    _instant("created_at"),
+)
+
+PATIENT_INS: Final = Table(
+    "patient_ins",
+    METADATA,
+    _key(),
+    _id("patient_id", "patient.id"),
+    Column("matricule", Text, nullable=False),
+    Column("oid", Text, nullable=False),
+    # The name space in which the matricule is one person: the OID itself, or in a sandbox one
+    # space for the production NIR and the two test authorities.
+    Column("space", Text, nullable=False),
+    _instant("valid_from"),
+    _instant("valid_to", nullable=True),
+    Index("ix_patient_ins_patient_id", "patient_id"),
+    Index("ix_patient_ins_matricule", "matricule"),
+    Index(
+        "uq_patient_ins_present",
+        "space",
+        "matricule",
+        unique=True,
+        sqlite_where=text("valid_to IS NULL"),
+        postgresql_where=text("valid_to IS NULL"),
+    ),
+)
+
+PATIENT_TRAITS: Final = Table(
+    "patient_traits",
+    METADATA,
+    _key(),
+    _id("patient_id", "patient.id"),
+    Column("birth_name", Text),
+    Column("given_names", Text),
+    Column("first_given", Text),
+    Column("sex", Text),
+    Column("birth_date", Text),
+    Column("birth_place", Text),
+    Column("status", Text, nullable=False),  # PROV, VALI, RECUP, QUAL
+    _instant("valid_from"),
+    _instant("valid_to", nullable=True),
+    Index("ix_patient_traits_patient_id", "patient_id"),
+)
+
+MAILBOX: Final = Table(
+    "mailbox",
+    METADATA,
+    _key(),
+    Column("type", Text, nullable=False),
+    Column("address_key", Text, nullable=False, unique=True),  # lower case
+    Column("local", Text, nullable=False),  # as written when it was created
+    Column("domain", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    _id("patient_id", "patient.id", nullable=True),
+    _id("organisation_id", "organisation.id", nullable=True),
+    Column("feeds_dmp", Boolean, nullable=False),
+    _instant("created_at"),
+    Index("uq_mailbox_patient_id", "patient_id", unique=True),
+)
+
+MAILBOX_ACCESS: Final = Table(
+    "mailbox_access",
+    METADATA,
+    Column("account_id", LargeBinary(16), ForeignKey("account.id"), primary_key=True),
+    Column("mailbox_id", LargeBinary(16), ForeignKey("mailbox.id"), primary_key=True),
+    Column("may_send", Boolean, nullable=False),
+    Column("is_owner", Boolean, nullable=False),
+    _instant("created_at"),
+    Index("ix_mailbox_access_mailbox_id", "mailbox_id"),
+)

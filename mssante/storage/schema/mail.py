@@ -1,0 +1,119 @@
+"""Tables of the mail database: folders, messages, flags, tombstones, effects."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from mssante.storage.schema.audit import audit_tables
+
+METADATA: Final = MetaData()
+AUDIT: Final = audit_tables(METADATA, "mail")
+
+_Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers INTEGER keys only
+
+MAILBOX: Final = Table(
+    "mailbox_counter",
+    METADATA,
+    Column("mailbox_id", LargeBinary(16), primary_key=True),
+    Column("uidvalidity", BigInteger, nullable=False, comment="last one given, never used again"),
+)
+
+FOLDER: Final = Table(
+    "folder",
+    METADATA,
+    Column("number", _Key, primary_key=True, autoincrement=True),
+    Column("id", LargeBinary(16), nullable=False, unique=True, comment="MAILBOXID, RFC 8474"),
+    Column("mailbox_id", LargeBinary(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("uidnext", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False, comment="HIGHESTMODSEQ, RFC 7162"),
+    Column(
+        "flag_modseq",
+        BigInteger,
+        nullable=False,
+        comment="last modseq of a change that was no addition: spares readers a search by modseq",
+    ),
+    Column("special_use", Text),
+    Column("subscribed", Boolean, nullable=False),
+    UniqueConstraint("mailbox_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+FOLDER_KEYWORD: Final = Table(
+    "folder_keyword",
+    METADATA,
+    Column("folder", BigInteger, ForeignKey("folder.number", ondelete="CASCADE"), primary_key=True),
+    Column("bit", SmallInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+MESSAGE: Final = Table(
+    "message",
+    METADATA,
+    Column("id", LargeBinary(16), primary_key=True, comment="EMAILID, RFC 8474"),
+    Column(
+        "sealed", LargeBinary, nullable=False, comment="prefix and summary, with the blob's key"
+    ),
+    Column("segment", Text, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+)
+
+ENTRY: Final = Table(
+    "entry",
+    METADATA,
+    Column("folder", BigInteger, ForeignKey("folder.number", ondelete="CASCADE"), primary_key=True),
+    Column("uid", BigInteger, primary_key=True),
+    Column("message_id", LargeBinary(16), nullable=False),
+    Column("internal_date", BigInteger, nullable=False, comment="milliseconds, UTC"),
+    Column("size", BigInteger, nullable=False, comment="RFC822.SIZE, prefix included"),
+    Column("flags", BigInteger, nullable=False, comment="bits 0-4 system flags, 8-61 keywords"),
+    Column("modseq", BigInteger, nullable=False),
+    Index("ix_entry_message", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+READER_FLAG: Final = Table(
+    "reader_flag",
+    METADATA,
+    Column("folder", BigInteger, ForeignKey("folder.number", ondelete="CASCADE"), primary_key=True),
+    Column("reader", LargeBinary(16), primary_key=True, comment="account id"),
+    Column("uid", BigInteger, primary_key=True),
+    Column("seen", Boolean, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+TOMBSTONE: Final = Table(
+    "tombstone",
+    METADATA,
+    Column("folder", BigInteger, ForeignKey("folder.number", ondelete="CASCADE"), primary_key=True),
+    Column("modseq", BigInteger, primary_key=True),
+    Column("uid", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+EFFECT: Final = Table(
+    "mail_effect",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("target", LargeBinary(16), primary_key=True, comment="mailbox id"),
+    Column("at", BigInteger, nullable=False, comment="milliseconds, UTC"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,201 @@
+"""Blobs in append-only segment files: many blobs share one sync, none has a file of its own.
+
+Each process writes its own segments (named by its slot), so that nobody waits for anybody; all
+processes read all of them. A crash can leave unreferenced bytes at a segment's end: they are
+ciphertext without a key, and harmless.
+"""
+
+import contextlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from mssante.mail.model import BlobRef
+from mssante.mail.ports import BlobUnreadable
+from mssante.storage.encryption import (
+    CHUNK,
+    KEY_BYTES,
+    TAG,
+    Keyring,
+    Tampered,
+    decrypt_chunks,
+    encrypt_blob,
+    sealed_length,
+)
+from mssante.storage.grouping import GroupThread
+
+SEGMENT_BYTES: Final = 256 * 1024 * 1024
+"""A segment that has grown beyond this is followed by a new one."""
+_NAME: Final = re.compile(r"[a-z0-9]{1,32}-[0-9]{8}\Z")
+_OPEN_FILES: Final = 64
+_IOV_MAX: Final = 512
+_LARGEST_BATCH: Final = 64
+
+
+class SegmentWriter:
+    """Appends to this owner's newest segment. Not thread-safe: one thread uses it."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        """`owner` names a worker's slot and purpose: lower-case letters and digits."""
+        self._folder = folder
+        self._owner = owner
+        self._descriptor = -1
+        self._name = ""
+        self._size = 0
+
+    def append(self, pieces: Sequence[bytes]) -> tuple[str, int]:
+        """Write byte strings one behind the other and sync them: durable on return.
+
+        Returns:
+            The segment's name and the offset of the first piece.
+
+        Raises:
+            OSError: nothing was written that anybody will ever refer to.
+        """
+        self._open()
+        start = self._size
+        try:
+            end = _write_all(self._descriptor, pieces, start)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            # Part of it may be there (a full disk): nothing is ever appended behind bytes of
+            # unknown state.
+            self.close()
+            raise
+        self._size = end
+        return self._name, start
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        if self._descriptor >= 0 and self._size < SEGMENT_BYTES:
+            return
+        self.close()
+        number = max(segment_numbers(self._folder, self._owner), default=0) + 1
+        self._name = segment_name(self._owner, number)
+        path = self._folder / self._name
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._size = 0
+        sync_folder(self._folder)
+
+
+def segment_name(owner: str, number: int) -> str:
+    """The name of an owner's segment."""
+    return f"{owner}-{number:08d}"
+
+
+def segment_numbers(folder: Path, owner: str) -> list[int]:
+    """The numbers of an owner's segments, ascending."""
+    return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob(f"{owner}-*"))
+
+
+def seal_blob(keyring: Keyring, content: bytes) -> tuple[bytes, bytes, list[bytes]]:
+    """Encrypt a blob with a new key: the key, the wrapped key, and the ciphertext's chunks."""
+    key = os.urandom(KEY_BYTES)
+    return key, keyring.wrap(key), list(encrypt_blob(key, content))
+
+
+def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> int:
+    """Write all pieces at an offset; the offset behind them."""
+    for first in range(0, len(pieces), _IOV_MAX):
+        group: list[bytes | memoryview] = list(pieces[first : first + _IOV_MAX])
+        while group:
+            written = os.pwritev(descriptor, group, offset)
+            offset += written
+            while group and written >= len(group[0]):
+                written -= len(group.pop(0))
+            if written:
+                group[0] = memoryview(group[0])[written:]
+    return offset
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SegmentBlobs:
+    """The `Blobs` port on a folder of segments."""
+
+    def __init__(self, folder: Path, owner: str, keyring: Keyring) -> None:
+        self._folder = folder
+        self._keyring = keyring
+        self._writer = SegmentWriter(folder, owner)
+        self._open_files: OrderedDict[str, int] = OrderedDict()
+        self._thread: GroupThread[bytes, BlobRef] = GroupThread(
+            f"segments of {folder.name}", self._put, largest=_LARGEST_BATCH
+        )
+
+    async def put(self, content: bytes) -> BlobRef:
+        """Keep bytes; durable on return."""
+        return await self._thread.submit(content)
+
+    def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
+        """Plaintext bytes [start, stop) of a blob."""
+        stop = ref.length if stop is None else min(stop, ref.length)
+        if start >= stop and ref.length:
+            return b""
+        first, last = start // CHUNK, max(start, stop - 1) // CHUNK
+        begin = first * (CHUNK + TAG)
+        end = min((last + 1) * (CHUNK + TAG), sealed_length(ref.length))
+        sealed = os.pread(self._file(ref.segment), end - begin, ref.offset + begin)
+        if len(sealed) != end - begin:
+            raise BlobUnreadable(f"segment {ref.segment} ends before a blob does")
+        try:
+            plain = decrypt_chunks(self.key_of(ref), first, sealed, ref.length)
+        except Tampered as fault:
+            raise BlobUnreadable(str(fault)) from None
+        origin = first * CHUNK
+        if start == origin and stop - origin == len(plain):
+            return plain
+        return plain[start - origin : stop - origin]
+
+    def key_of(self, ref: BlobRef) -> bytes:
+        """The blob's own key, for what is sealed beside it."""
+        return self._keyring.unwrap(ref.wrapped_key)
+
+    async def close(self) -> None:
+        """Finish waiting writes and close the files."""
+        await self._thread.close()
+        self._writer.close()
+        while self._open_files:
+            os.close(self._open_files.popitem()[1])
+
+    def _put(self, contents: Sequence[bytes]) -> Sequence[BlobRef]:
+        sealed = [seal_blob(self._keyring, content) for content in contents]
+        segment, offset = self._writer.append(
+            [chunk for _, _, chunks in sealed for chunk in chunks]
+        )
+        refs = []
+        for content, (_, wrapped, _) in zip(contents, sealed, strict=True):
+            refs.append(BlobRef(segment, offset, len(content), wrapped))
+            offset += sealed_length(len(content))
+        return refs
+
+    def _file(self, segment: str) -> int:
+        found = self._open_files.get(segment)
+        if found is not None:
+            self._open_files.move_to_end(segment)
+            return found
+        if _NAME.match(segment) is None:  # it comes from the database, but a path is a path
+            raise BlobUnreadable("a row names no segment")
+        try:
+            found = os.open(self._folder / segment, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobUnreadable(f"segment {segment} is missing") from None
+        self._open_files[segment] = found
+        if len(self._open_files) > _OPEN_FILES:
+            with contextlib.suppress(OSError):
+                os.close(self._open_files.popitem(last=False)[1])
+        return found

@@ -1,0 +1,175 @@
+"""XML from strangers: parsed with limits, without DTD, entities or network.
+
+A document type declaration can stand only before the root element (XML 1.0 section 2.8), and all
+encodings accepted here keep ASCII bytes for ASCII characters, so reading the prolog's bytes finds
+it for certain before any parser runs. The number of `<` and `=` bounds the number of nodes and
+attributes before a tree is built. Comments and processing instructions are dropped while parsing:
+a comment in the middle of a name does not cut it in two.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from lxml import etree
+
+_BOM: Final = b"\xef\xbb\xbf"
+_WIDE_STARTS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00", b"<\x00")
+"""First bytes of UTF-16 and UTF-32, with and without byte order mark."""
+
+_DECLARATION: Final = re.compile(
+    rb"<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:'1\.[0-9]'|\"1\.[0-9]\")"
+    rb"(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(?:'(?P<single>[A-Za-z0-9._-]{1,40})'|\"(?P<double>[A-Za-z0-9._-]{1,40})\"))?"
+    rb"(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(?:'(?:yes|no)'|\"(?:yes|no)\"))?[ \t\r\n]*\?>"
+)
+_DECLARED: Final = re.compile(rb"<\?xml[ \t\r\n]")
+_BLANK: Final = re.compile(rb"[ \t\r\n]*")
+
+_CODECS: Final = {
+    b"utf-8": "utf-8",
+    b"utf8": "utf-8",
+    b"us-ascii": "ascii",
+    b"ascii": "ascii",
+    b"iso-8859-1": "latin-1",
+    b"latin1": "latin-1",
+    b"iso-8859-15": "iso8859-15",
+    b"windows-1252": "cp1252",
+    b"cp1252": "cp1252",
+}
+
+_PARSER_TEXT_LIMIT: Final = 9_000_000
+"""Below this size no text node can reach the parser's own limit of 10 MB."""
+
+
+class XmlRefused(ValueError):
+    """The bytes are not XML that we accept.
+
+    Attributes:
+        word: ``doctype``, ``too-large``, ``too-many-nodes``, ``too-many-attributes``, ``too-deep``,
+            ``encoding`` or ``malformed``.
+        where: a position (line and column) or an empty text; never content.
+    """
+
+    def __init__(self, word: str, where: str = "") -> None:
+        super().__init__(f"{word} ({where})" if where else word)
+        self.word = word
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class XmlLimits:
+    """What one document may cost."""
+
+    size: int = 100_000_000
+    """Bytes."""
+    nodes: int = 500_000
+    """Elements, closing tags, comments and instructions together."""
+    attributes: int = 500_000
+    depth: int = 100
+    """Elements inside each other, at most 200."""
+
+
+DEFAULT_LIMITS: Final = XmlLimits()
+
+
+def parse_xml(content: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> etree._Element:
+    """Parse a whole document and return its root.
+
+    Accepted encodings: UTF-8 (with or without BOM), US-ASCII, ISO-8859-1, ISO-8859-15,
+    Windows-1252; the bytes must be what the declaration says.
+
+    Raises:
+        XmlRefused: says why in one word, without content.
+    """
+    if len(content) > limits.size:
+        raise XmlRefused("too-large")
+    if content.startswith(_WIDE_STARTS):
+        raise XmlRefused("encoding")
+    if content.count(b"<") > limits.nodes:
+        raise XmlRefused("too-many-nodes")
+    if content.count(b"=") > limits.attributes:
+        raise XmlRefused("too-many-attributes")
+    start = len(_BOM) if content.startswith(_BOM) else 0
+    declaration = _DECLARATION.match(content, start)
+    if declaration is None and _DECLARED.match(content, start):
+        raise XmlRefused("malformed", "line 1")
+    _refuse_doctype(content, declaration.end() if declaration else start)
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=len(content) > _PARSER_TEXT_LIMIT,
+    )
+    try:
+        root = etree.fromstring(_in_utf8(content, declaration, has_bom=start > 0), parser)
+    except etree.XMLSyntaxError as error:
+        raise _translated(error) from None
+    if _deeper_than(limits.depth)(root):
+        raise XmlRefused("too-deep")
+    return root
+
+
+def _in_utf8(content: bytes, declaration: re.Match[bytes] | None, *, has_bom: bool) -> bytes:
+    """The same document in UTF-8, having checked that the bytes are what the declaration says."""
+    name = (declaration["single"] or declaration["double"]) if declaration else None
+    codec = _CODECS.get(name.lower()) if name else "utf-8"
+    if codec is None or (has_bom and codec != "utf-8"):
+        raise XmlRefused("encoding")
+    try:
+        text = content.decode(codec)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise XmlRefused("encoding", f"line {line}") from None
+    return content if codec in ("utf-8", "ascii") else text.encode()
+
+
+def _refuse_doctype(content: bytes, position: int) -> None:
+    """Walk over blanks, comments and instructions up to the root element.
+
+    Raises:
+        XmlRefused: ``doctype``, or ``malformed`` when something else stands there.
+    """
+    while True:
+        blank = _BLANK.match(content, position)
+        position = blank.end() if blank else position
+        if content.startswith(b"<!--", position):
+            position = _after(content, b"-->", position + 4)
+        elif content.startswith(b"<?", position):
+            position = _after(content, b"?>", position + 2)
+        elif content.startswith(b"<!", position):
+            raise XmlRefused("doctype", f"line {_line(content, position)}")
+        elif content.startswith(b"<", position):
+            return
+        else:
+            raise XmlRefused("malformed", f"line {_line(content, position)}")
+
+
+def _line(content: bytes, position: int) -> int:
+    return content.count(b"\n", 0, position) + 1
+
+
+def _after(content: bytes, end: bytes, position: int) -> int:
+    found = content.find(end, position)
+    if found < 0:
+        raise XmlRefused("malformed", f"line {_line(content, position)}")
+    return found + len(end)
+
+
+def _translated(error: etree.XMLSyntaxError) -> XmlRefused:
+    """Keep only the kind and the position: the parser's text quotes the document."""
+    line, column = error.position
+    where = f"line {line}, column {column}"
+    if "depth" in (error.msg or "").lower():
+        return XmlRefused("too-deep", where)
+    return XmlRefused("malformed", where)
+
+
+@lru_cache(maxsize=8)
+def _deeper_than(depth: int) -> etree.XPath:
+    """A test for an element below `depth` levels, run by the parser's library in one pass."""
+    return etree.XPath("boolean(" + "/*" * (depth + 1) + ")")

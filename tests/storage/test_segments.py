@@ -1,0 +1,101 @@
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mssante.mail.ports import BlobUnreadable
+from mssante.storage.encryption import CHUNK, KeyUnavailable, Keyring, Tampered, create_keys
+from mssante.storage.segments import SegmentBlobs
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
+async def test_what_was_put_is_read_back_whole_and_in_ranges(blobs, size):
+    content = os.urandom(size)
+    ref = await blobs.put(content)
+
+    assert ref.length == size
+    assert blobs.read(ref) == content
+    for start, stop in [(0, 1), (size // 2, size // 2 + 10), (CHUNK - 3, CHUNK + 3), (size, size + 5)]:
+        assert blobs.read(ref, start, stop) == content[start:stop]
+
+
+async def test_another_process_reads_the_segments_of_the_first(blobs, keyring, tmp_path):
+    ref = await blobs.put(b"x" * 1000)
+    other = SegmentBlobs(tmp_path / "segments", "w1", keyring)
+
+    assert other.read(ref) == b"x" * 1000
+    await other.close()
+
+
+async def test_a_changed_byte_on_disk_is_noticed(blobs, tmp_path):
+    ref = await blobs.put(b"clinical text " * 100)
+    path = tmp_path / "segments" / ref.segment
+    raw = bytearray(path.read_bytes())
+    assert b"clinical" not in raw
+    raw[ref.offset + 5] ^= 1
+    path.write_bytes(raw)
+
+    with pytest.raises(BlobUnreadable):
+        blobs.read(ref)
+
+
+async def test_a_segment_that_was_cut_off_is_noticed(blobs, tmp_path):
+    ref = await blobs.put(b"y" * 5000)
+    os.truncate(tmp_path / "segments" / ref.segment, 100)
+
+    with pytest.raises(BlobUnreadable):
+        blobs.read(ref)
+
+
+async def test_a_blob_key_does_not_open_another_blob(blobs):
+    from dataclasses import replace
+
+    first, second = await blobs.put(b"a" * 50), await blobs.put(b"b" * 50)
+
+    with pytest.raises(BlobUnreadable):
+        blobs.read(replace(first, wrapped_key=second.wrapped_key))
+
+
+async def test_a_row_cannot_name_a_path(blobs):
+    from dataclasses import replace
+
+    ref = await blobs.put(b"z")
+
+    for name in ["../w0-00000001", "/etc/passwd", "w0-00000001/..", ""]:
+        with pytest.raises(BlobUnreadable):
+            blobs.read(replace(ref, segment=name))
+
+
+async def test_a_new_start_never_writes_into_an_old_segment(blobs, keyring, tmp_path):
+    first = await blobs.put(b"one")
+    again = SegmentBlobs(tmp_path / "segments", "w0", keyring)
+    second = await again.put(b"two")
+
+    assert first.segment != second.segment
+    assert (again.read(first), again.read(second)) == (b"one", b"two")
+    await again.close()
+
+
+def test_keys_are_never_overwritten_and_a_wrong_master_key_is_named(tmp_path):
+    master, instance = tmp_path / "m", tmp_path / "i"
+    create_keys(master, instance)
+    assert master.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        create_keys(master, instance)
+    master.write_text("00" * 32)
+
+    with pytest.raises(KeyUnavailable, match="was not made with the master key"):
+        Keyring.open(master, instance)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(key=st.binary(min_size=32, max_size=32), position=st.integers(0, 61))
+def test_a_wrapped_key_opens_only_unchanged(keyring, key, position):
+    wrapped = keyring.wrap(key)
+    assert keyring.unwrap(wrapped) == key
+    changed = bytearray(wrapped)
+    changed[position] ^= 1
+
+    with pytest.raises(Tampered):
+        keyring.unwrap(bytes(changed))
