@@ -41,6 +41,8 @@ class MimeLimits:
 
     max_header_bytes: int = 256 * 1024
     """Of one header block: the message's, a part's, an attached message's."""
+    max_total_header_bytes: int = 1024 * 1024
+    """Of all header blocks of the message together; reading them is the costly part of a scan."""
     max_fields: int = 1000
     """Fields of one header block."""
     max_field_bytes: int = 128 * 1024

@@ -91,13 +91,14 @@ def scan(content: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> Part:
 class _Scan:
     """One pass over one message, with what it has counted so far."""
 
-    __slots__ = ("_boundary_lines", "_content", "_limits", "_parts")
+    __slots__ = ("_boundary_lines", "_content", "_header_bytes", "_limits", "_parts")
 
     def __init__(self, content: bytes, limits: MimeLimits) -> None:
         self._content = content
         self._limits = limits
         self._parts = 0
         self._boundary_lines = 0
+        self._header_bytes = 0
 
     def part(
         self, start: int, stop: int, *, depth: int, messages: int, in_digest: bool = False
@@ -105,7 +106,11 @@ class _Scan:
         limits = self._limits
         self._count_part(depth)
         body_start = self._header_stop(start, stop)
-        if body_start - start > limits.max_header_bytes:
+        self._header_bytes += body_start - start
+        if (
+            body_start - start > limits.max_header_bytes
+            or self._header_bytes > limits.max_total_header_bytes
+        ):
             raise MimeError(MimeFault.HEADER_TOO_LARGE)
         fields = collect(self._content[start:body_start], limits)
         kind, subtype, parameters = self._type(fields.get(b"content-type"), in_digest=in_digest)
