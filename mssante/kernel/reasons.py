@@ -44,9 +44,12 @@ class Refusal(Exception):
     Attributes:
         reason: what the peer may know.
         detail: for the audit and the log only; free of clinical content, secrets and INS.
+        hint: a fixed text of ours, plain ASCII, that may be shown to the peer beside the reason
+            (which limit was passed, which field is wrong).
     """
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str = "", *, hint: str = "") -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.detail = detail
+        self.hint = hint

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mssante.access.audit import AuditEntry
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import (
     BlobRef,
@@ -79,6 +80,8 @@ class Delivery:
     mailbox_ids: tuple[OpaqueId, ...]
     kind: str = "deliver"
     """Part of the effect key: ``deliver``, or ``report`` for what we write to the sender."""
+    admission: AuditEntry | None = None
+    """Recorded once with the first effect: the journal alone has witnessed it until then."""
 
 
 class Deliveries(Protocol):
@@ -87,7 +90,8 @@ class Deliveries(Protocol):
     async def deliver(self, delivery: Delivery) -> None:
         """Add the message to each INBOX in one transaction with its effect keys and audit.
 
-        A mailbox whose effect key is already there is left alone.
+        A mailbox whose effect key is already there is left alone. There may be no mailbox: then
+        only the admission is recorded.
         """
         ...
 

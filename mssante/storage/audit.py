@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Table, select
 
 from mssante.access.audit import (
     GENESIS,
@@ -48,21 +48,15 @@ def flush(conn: Connection, tables: AuditTables) -> None:
     pending: list[tuple[int, AuditEntry]] = conn.info.pop(_PENDING, [])
     if not pending:
         return
-    found = conn.execute(
-        select(tables.head.c.sequence, tables.head.c.head)
-        .where(tables.head.c.number == 1)
-        .with_for_update()
-    ).one()
+    found = conn.execute(tables.read_head).one()
     sequence, head = int(found.sequence), bytes(found.head)
     rows: list[dict[str, object]] = []
     for at, entry in pending:
         sequence += 1
         row, head = _row(entry, sequence, at, head)
         rows.append(row)
-    conn.execute(insert(tables.entries), rows)
-    conn.execute(
-        update(tables.head).where(tables.head.c.number == 1).values(sequence=sequence, head=head)
-    )
+    conn.execute(tables.add, rows)
+    conn.execute(tables.write_head, {"new_sequence": sequence, "new_head": head})
 
 
 def _row(entry: AuditEntry, sequence: int, at: int, head: bytes) -> tuple[dict[str, object], bytes]:
@@ -140,7 +134,10 @@ def verify(conn: Connection, tables: AuditTables, database: str) -> ChainReport:
         if head != bytes(row.head):
             faults.append(f"entry {sequence} was changed, or one before it was")
             head = bytes(row.head)
-        fault, is_erased = _check_columns(row)
+        try:
+            fault, is_erased = _check_columns(row)
+        except (ValueError, KeyError, TypeError):
+            fault, is_erased = "its leaf cannot be read", False
         erased += is_erased
         if fault:
             faults.append(f"entry {sequence}: {fault}")

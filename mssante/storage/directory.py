@@ -438,7 +438,10 @@ class StoredRegistry:
         def work(conn: Connection, at: int) -> None:
             _put_grant(conn, grant, at)
 
-        facts: dict[str, str | int] = {"account": grant.account_id.hex(), "may_send": grant.may_send}
+        facts: dict[str, str | int] = {
+            "account": grant.account_id.hex(),
+            "may_send": grant.may_send,
+        }
         await self._do(work, act, grant.mailbox_id, facts)
 
     async def set_password(self, account_id: OpaqueId, password_hash: str, act: Act) -> None:

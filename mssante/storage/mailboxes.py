@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import (
     Connection,
     Row,
+    Table,
     and_,
     bindparam,
     delete,
@@ -114,6 +115,14 @@ _TAKE_MODSEQ: Final = (
     .values(modseq=FOLDER.c.modseq + 1, flag_modseq=FOLDER.c.modseq + 1)
     .returning(FOLDER.c.modseq)
 )
+_INSERT_ENTRY: Final = insert(ENTRY)
+_INSERT_MESSAGE: Final = insert(MESSAGE)
+# Built once: making a statement costs as much as running it.
+_ONCE: Final = {
+    (dialect, table.name): make(table).on_conflict_do_nothing().returning(literal(1))
+    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
+    for table in (EFFECT, MESSAGE)
+}
 _MESSAGES: Final = select(MESSAGE).where(MESSAGE.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -247,11 +256,11 @@ class StoredMailboxes:
 
         def work(conn: Connection) -> FolderRow:
             folders.lock_folder(conn, folder)
-            conn.execute(insert(MESSAGE), values)
+            conn.execute(_INSERT_MESSAGE, values)
             shared = flags & ~_SEEN if reader is not None else flags
             uid, modseq = _take_uids(conn, folder, 1)
             entry = _entry_values(folder, uid, message.id, at, size, shared, modseq)
-            conn.execute(insert(ENTRY), entry)
+            conn.execute(_INSERT_ENTRY, entry)
             if reader is not None and flags & _SEEN:
                 _set_seen(conn, folder, reader, [uid], seen=True, modseq=modseq)
             return FolderRow(uid, flags, modseq, at, size, message.id)
@@ -337,10 +346,9 @@ def _take_uids(conn: Connection, folder: int, count: int) -> tuple[int, int]:
     return taken.uidnext - count, taken.modseq
 
 
-def _insert_once(conn: Connection, table: Any, values: dict[str, object]) -> bool:
+def _insert_once(conn: Connection, table: Table, values: dict[str, object]) -> bool:
     """Insert a row unless its key is there already; whether it was inserted."""
-    make = postgres_insert if conn.dialect.name == "postgresql" else sqlite_insert
-    statement = make(table).on_conflict_do_nothing().returning(literal(1))
+    statement = _ONCE[conn.dialect.name, table.name]
     return conn.execute(statement, values).first() is not None
 
 
@@ -349,14 +357,14 @@ def _deliver(
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
+    if delivery.admission is not None:
+        # The spool id stands for the mailbox: an admission has none.
+        effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
+        if _insert_once(conn, EFFECT, effect):
+            audit.record(conn, received_at, delivery.admission)
     # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
     for mailbox_id in sorted(delivery.mailbox_ids):
-        effect = {
-            "spool_id": delivery.spool_id,
-            "kind": delivery.kind,
-            "target": mailbox_id,
-            "at": now,
-        }
+        effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
         if not _insert_once(conn, EFFECT, effect):
             continue
         if not changed:
@@ -369,7 +377,7 @@ def _deliver(
         entry = _entry_values(
             number, uid, delivery.message.id, received_at, delivery.size, 0, modseq
         )
-        conn.execute(insert(ENTRY), entry)
+        conn.execute(_INSERT_ENTRY, entry)
         kind = AuditKind.REPORT if delivery.kind == "report" else AuditKind.DELIVERY
         audit.record(
             conn,
@@ -380,6 +388,10 @@ def _deliver(
         )
         changed.append((number, modseq))
     return changed
+
+
+def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:
+    return {"spool_id": spool_id, "kind": kind, "target": target, "at": now}
 
 
 def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:
@@ -564,7 +576,7 @@ def _copy(
         )
         if row.flags & own:
             seen.append(uid)
-    conn.execute(insert(ENTRY), entries)
+    conn.execute(_INSERT_ENTRY, entries)
     if reader is not None:
         _set_seen(conn, target, reader, seen, seen=True, modseq=modseq)
     return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq

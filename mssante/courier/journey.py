@@ -1,0 +1,171 @@
+"""The path of one accepted message, in order; each step is one call into the room that knows how.
+
+    open → inspect → route → plan │ deliver ∥ file → report → finish
+
+Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
+key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
+spool entry is the one truth until `finish`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mssante.access.audit import AuditEntry, AuditKind
+from mssante.directory.model import Mailbox, MailboxState
+from mssante.directory.ports import Directory
+from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
+from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
+from mssante.filing.report import ReportRequest, build_report, needs_report
+from mssante.kernel.address import Address
+from mssante.kernel.derived import derived_id
+from mssante.mail.model import SpoolEntry, StoredMessage
+from mssante.mail.ports import Blobs, Deliveries, Delivery, Spool
+from mssante.mail.routing import Route, route
+from mssante.mail.trace_fields import trace_fields
+from mssante.wire.mime.summary import MessageSummary, summarise
+
+_ON_A_THREAD: Final = 512 * 1024
+"""Messages larger than this are opened off the event loop (about 5 ms of work)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """How this operator names itself in what it writes."""
+
+    domain: str
+    """Also the authserv-id (RFC 8601) and the host in Received."""
+    name: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message as the read steps see it."""
+
+    summary: MessageSummary
+    documents: tuple[FoundDocument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """Carries one message at a time through all steps; holds no rule itself."""
+
+    operator: Operator
+    directory: Directory
+    blobs: Blobs
+    deliveries: Deliveries
+    clerk: Clerk
+    limits: InspectLimits
+    report_policy: str
+    """``problems`` or ``always``: see ``filing.report``."""
+
+    async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
+        """Do all that is left to do for an entry, then forget it."""
+        opened = await self._open(entry)
+        routed = await route(self.directory, entry.envelope.recipients)
+        sender = await self._sender(entry)
+        plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
+        _, outcomes = await asyncio.gather(
+            self._deliver(entry, opened, routed, plan),
+            self.clerk.file(entry, plan),
+        )
+        await self._report(entry, opened, routed, plan, outcomes, sender)
+        await spool.finish(entry.id)
+
+    async def _open(self, entry: SpoolEntry) -> Opened:
+        if entry.blob.length > _ON_A_THREAD:
+            return await asyncio.to_thread(self._open_now, entry)
+        return self._open_now(entry)
+
+    def _open_now(self, entry: SpoolEntry) -> Opened:
+        content = self.blobs.read(entry.blob)
+        summary = summarise(content)
+        return Opened(summary, inspect(content, summary, self.limits))
+
+    async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
+        """The local mailbox that the message came from: it gets the reports."""
+        if entry.envelope.sender is None:  # no report about a report (RFC 5321 section 4.5.5)
+            return None
+        return await self.directory.mailbox_by_address(entry.envelope.sender)
+
+    async def _deliver(
+        self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
+    ) -> None:
+        receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
+        prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
+        message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
+        size = len(prefix) + entry.blob.length
+        await self.deliveries.deliver(
+            Delivery(
+                entry.id,
+                message,
+                size,
+                entry.accepted_at,
+                receiving,
+                admission=_admission(entry),
+            )
+        )
+
+    async def _report(
+        self,
+        entry: SpoolEntry,
+        opened: Opened,
+        routed: Route,
+        plan: FilingPlan,
+        outcomes: Sequence[FilingOutcome],
+        sender: Mailbox | None,
+    ) -> None:
+        """Tell the sender what was not done as asked; the same bytes however often it is tried."""
+        if sender is None or sender.state is not MailboxState.ACTIVE:
+            return
+        request = ReportRequest(
+            entry=entry,
+            header=opened.summary.header,
+            sender=sender,
+            outcomes=tuple(outcomes),
+            withheld=plan.withheld,
+            waiting=_waiting(routed.mailboxes),
+            undeliverable=tuple((u.recipient, u.reason) for u in routed.undeliverable),
+            operator_name=self.operator.name,
+            operator_address=Address("postmaster", self.operator.domain),
+        )
+        if not needs_report(request, self.report_policy):
+            return
+        content = build_report(request)
+        blob = await self.blobs.put(content)
+        message = StoredMessage(
+            derived_id(entry.id, "report"),
+            b"Return-Path: <>\r\n",
+            summarise(content).encode(),
+            blob,
+        )
+        await self.deliveries.deliver(
+            Delivery(
+                entry.id,
+                message,
+                len(message.prefix) + len(content),
+                request.reported_at,
+                (sender.id,),
+                kind="report",
+            )
+        )
+
+
+def _admission(entry: SpoolEntry) -> AuditEntry:
+    envelope = entry.envelope
+    return AuditEntry(
+        AuditKind.ADMISSION,
+        "DATA",
+        "done",
+        actor=envelope.account_id,
+        subject=envelope.mailbox_id,
+        correlation=entry.id,
+        facts={"size": entry.blob.length, "recipients": len(envelope.recipients)},
+    )
+
+
+def _waiting(mailboxes: Sequence[Mailbox]) -> tuple[Mailbox, ...]:
+    """Mailboxes that receive and keep, but that nobody reads yet."""
+    return tuple(m for m in mailboxes if m.state is MailboxState.NOT_ACTIVATED)

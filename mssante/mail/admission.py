@@ -1,0 +1,118 @@
+"""What is asked of a submission inside the SMTP dialogue: one service, the rules in order.
+
+Only what the directory and the bytes can tell at once. What needs keys, archives or XML is judged
+after the message was accepted, and answered by a report.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from mssante.access.identity import Identity
+from mssante.directory.model import Mailbox
+from mssante.directory.ports import Directory
+from mssante.kernel.address import Address
+from mssante.kernel.clock import Clock
+from mssante.kernel.opaque import id_text, new_id
+from mssante.mail.model import Envelope
+from mssante.mail.rules.amounts import check_recipient_count, check_size
+from mssante.mail.rules.authorship import check_authorship
+from mssante.mail.rules.completion import completed
+from mssante.mail.rules.header import Header, check_header_form
+from mssante.mail.rules.hops import check_hops
+from mssante.mail.rules.patient_address import check_patient_address
+from mssante.mail.rules.recipient_domain import check_local_domain
+from mssante.mail.rules.recipient_mailbox import open_recipient
+from mssante.mail.rules.sender import check_sender_owned
+from mssante.mail.rules.structure import check_structure
+from mssante.mail.rules.who_may_write import check_may_write, check_may_write_at_all
+from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeLimits
+
+MAX_MESSAGE_OCTETS: Final = 25_000_000
+"""The patients' messaging service takes messages of at most 25 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """What one message may be."""
+
+    max_size: int = MAX_MESSAGE_OCTETS
+    max_recipients: int = 500
+    """RFC 5321 section 4.5.3.1.8 asks for at least 100."""
+    max_hops: int = 50
+    mime: MimeLimits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Lets submissions in, or refuses them for a stated reason."""
+
+    directory: Directory
+    clock: Clock
+    patient_domains: frozenset[str]
+    """Lower case."""
+    authserv_id: str
+    """Our name in Authentication-Results."""
+    limits: AdmissionLimits = AdmissionLimits()
+
+    async def check_sender(
+        self, identity: Identity, sender: Address | None, *, declared_size: int = 0
+    ) -> None:
+        """Judge MAIL.
+
+        Args:
+            identity: who submits.
+            sender: reverse-path; None is the null one.
+            declared_size: octets that the client announces (RFC 1870), 0 when it does not.
+
+        Raises:
+            Refusal: SENDER_NOT_OWNED, MESSAGE_TOO_LARGE, NOT_PERMITTED.
+        """
+        check_sender_owned(identity, sender)
+        check_may_write_at_all(identity.mailbox.type)
+        check_size(declared_size, self.limits.max_size)
+
+    async def check_recipient(
+        self, identity: Identity, recipient: Address, *, accepted: int = 0
+    ) -> Mailbox:
+        """Judge RCPT; gives the recipient's mailbox.
+
+        Args:
+            identity: who submits.
+            recipient: forward-path.
+            accepted: recipients of this message so far.
+
+        Raises:
+            Refusal: TOO_MANY_RECIPIENTS, DOMAIN_NOT_TRUSTED, RECIPIENT_MALFORMED,
+                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, NOT_PERMITTED.
+        """
+        check_recipient_count(accepted, self.limits.max_recipients)
+        check_may_write_at_all(identity.mailbox.type)
+        await check_local_domain(self.directory, recipient)
+        check_patient_address(self.patient_domains, recipient)
+        mailbox = await open_recipient(self.directory, recipient)
+        check_may_write(identity.mailbox.type, mailbox.type)
+        return mailbox
+
+    def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> bytes:
+        """Judge the message and complete its header; gives the bytes to keep.
+
+        The lines of `content` end in CRLF and were judged by the door that read them.
+
+        Raises:
+            Refusal: MESSAGE_TOO_LARGE, MESSAGE_TOO_COMPLEX, MESSAGE_MALFORMED, LOOP_DETECTED,
+                FROM_NOT_OWNED.
+        """
+        check_size(len(content), self.limits.max_size)
+        body_start = check_structure(content, self.limits.mime).body_start
+        header = Header.cut(content[:body_start])
+        check_header_form(header)
+        check_hops(header.counts[b"received"], self.limits.max_hops)
+        check_authorship(identity, header)
+        domain = (envelope.sender or identity.mailbox.address).domain
+        block = completed(
+            header,
+            now=self.clock.now(),
+            message_id=f"{id_text(new_id())}@{domain}",
+            authserv_id=self.authserv_id,
+        )
+        return content if block == header.block else block + content[body_start:]

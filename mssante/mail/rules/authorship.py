@@ -1,0 +1,39 @@
+"""From and Sender name addresses that the account may send from (RFC 6409 sections 6.1 and 8.1).
+
+The envelope is not shown to readers; what they see must be as true as what was authenticated.
+"""
+
+from mssante.access.identity import Identity
+from mssante.kernel.address import Address
+from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.rules.header import Header
+from mssante.wire.mime.address_lists import MailboxEntry, read_addresses
+
+
+def check_authorship(identity: Identity, header: Header) -> None:
+    """Check each address of From and Sender.
+
+    Raises:
+        Refusal: MESSAGE_MALFORMED without exactly one From or with an empty one; FROM_NOT_OWNED.
+    """
+    if header.counts[b"from"] != 1:
+        raise Refusal(Reason.MESSAGE_MALFORMED, hint="exactly one From field is needed")
+    for field in header.fields:
+        name = field.name.lower()
+        if name in (b"from", b"sender"):
+            entries = read_addresses(header.value(field))
+            if not entries or (name == b"sender" and len(entries) > 1):
+                raise Refusal(Reason.MESSAGE_MALFORMED, hint=f"{name.decode()} needs an address")
+            for entry in entries:
+                _check_owned(identity, entry)
+
+
+def _check_owned(identity: Identity, entry: MailboxEntry) -> None:
+    """Groups, which have no address, are nobody's."""
+    local, domain = entry.mailbox or b"", entry.host or b""
+    try:
+        address = Address(local.decode("ascii"), domain.decode("ascii"))
+    except UnicodeDecodeError:
+        raise Refusal(Reason.FROM_NOT_OWNED, "non-ASCII address in From or Sender") from None
+    if not identity.may_send_as(address):
+        raise Refusal(Reason.FROM_NOT_OWNED, "address in From or Sender is not the account's")

@@ -1,0 +1,69 @@
+"""What a submission server puts right in the header (RFC 6409 section 8), and nothing else.
+
+Only top-level fields are touched: a signed body keeps its bytes. The same message, time and id give
+the same bytes.
+"""
+
+import re
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+
+from mssante.mail.rules.header import Header
+from mssante.wire.mime.headers import Field, unfold
+
+_REMOVED: Final = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+"""Bcc names recipients that the others must not see (RFC 5322 section 3.6.3); Return-Path is for the
+last server to write (RFC 5321 section 4.4)."""
+_COMMENT: Final = re.compile(rb"\((?:[^()\\]++|\\.)*+\)")
+_NESTED_COMMENTS: Final = 5
+_AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
+
+
+def completed(header: Header, *, now: datetime, message_id: str, authserv_id: str) -> bytes:
+    """The header block with Date and Message-ID added where missing (RFC 6409 sections 8.2, 8.3)
+    and with Bcc, Return-Path and forged Authentication-Results removed.
+
+    Args:
+        header: of the message as it came.
+        now: time of submission, for Date.
+        message_id: without angle brackets, for Message-ID.
+        authserv_id: ours; only we may write results under it (RFC 8601 section 5).
+    """
+    block = header.block
+    kept: list[bytes] = []
+    position = 0
+    for field in header.fields:
+        if _to_remove(header, field, authserv_id):
+            kept.append(block[position : field.start])
+            position = field.stop
+    stop = len(block) - 2 if block.endswith(b"\r\n\r\n") else len(block)
+    kept.append(block[position:stop])
+    # At the end: a field put at the beginning could change how a broken first line reads.
+    if not header.counts[b"date"]:
+        kept.append(b"Date: " + format_datetime(now).encode("ascii") + b"\r\n")
+    if not header.counts[b"message-id"]:
+        kept.append(b"Message-ID: <" + message_id.encode("ascii") + b">\r\n")
+    kept.append(block[stop:])
+    return b"".join(kept)
+
+
+def _to_remove(header: Header, field: Field, authserv_id: str) -> bool:
+    name = field.name.lower()
+    if name in _REMOVED:
+        return True
+    return name == b"authentication-results" and _claims(header.value(field), authserv_id)
+
+
+def _claims(value: bytes, authserv_id: str) -> bool:
+    """Whether Authentication-Results are under our name; comments may stand before it (RFC 8601
+    section 2.2). A value that cannot be read counts as ours.
+    """
+    text = unfold(value)
+    for _ in range(_NESTED_COMMENTS):
+        text = _COMMENT.sub(b" ", text)
+    found = _AUTHSERV_ID.match(text)
+    if found is None or found[0].lstrip().startswith(b"("):
+        return True
+    claimed = found[1] if found[1] is not None else found[2]
+    return claimed.decode("latin-1").lower() == authserv_id.lower()

@@ -1,0 +1,36 @@
+"""What we put before a delivered message: Return-Path, Authentication-Results, Received.
+
+It is kept beside the message and shared by all its recipients, so it names none of them (a Bcc
+would show).
+"""
+
+from datetime import datetime
+from email.utils import format_datetime
+
+from mssante.kernel.opaque import id_text
+from mssante.mail.model import Envelope, SpoolEntry
+
+
+def trace_fields(entry: SpoolEntry, host: str, authserv_id: str) -> bytes:
+    """The prefix of a message that was submitted here.
+
+    Return-Path: RFC 5321 section 4.4. Received: the same, with the protocol word of RFC 3848.
+    Authentication-Results: RFC 8601, method ``auth`` (section 2.7.4).
+    """
+    envelope = entry.envelope
+    fields = [f"Return-Path: <{envelope.sender or ''}>"]
+    if envelope.account_id is not None and envelope.sender is not None:
+        fields.append(
+            f"Authentication-Results: {authserv_id}; auth=pass smtp.mailfrom={envelope.sender}"
+        )
+    fields.append(received_field(envelope, host, id_text(entry.id), entry.accepted_at))
+    return "".join(f"{field}\r\n" for field in fields).encode("ascii")
+
+
+def received_field(envelope: Envelope, host: str, queue_id: str, at: datetime) -> str:
+    """One Received field, folded."""
+    return (
+        f"Received: from {envelope.client} by {host}\r\n"
+        f"\twith {envelope.protocol} ({envelope.tls}) id {queue_id};\r\n"
+        f"\t{format_datetime(at)}"
+    )

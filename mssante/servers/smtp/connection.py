@@ -1,0 +1,243 @@
+"""The connection under an SMTP dialogue: aiosmtpd's protocol with another way to read and write.
+
+aiosmtpd reads through a stream, a line at a time, and does STARTTLS with asyncio's own TLS (278 kB a
+connection). Here bytes gather in one buffer from which lines and mail data are taken, replies
+gather until the peer has to be waited for (RFC 2920), and TLS is the event loop's (24 kB a
+connection on uvloop). What each peer can make us hold is bounded: reading stops when its input is
+not taken, the dialogue stops when it does not read our replies, and silence ends the connection.
+"""
+
+import asyncio
+import ssl
+from typing import Any, Final
+
+from aiosmtpd.smtp import SMTP
+
+from mssante.servers.tls import HANDSHAKE_SECONDS
+from mssante.wire.smtp.replies import with_enhanced_code
+
+MOST_INPUT: Final = 256 * 1024
+"""Reading pauses when so many octets wait to be taken; what one read gives may come on top."""
+_MOST_OUTPUT: Final = 16 * 1024
+_GOODBYE_SECONDS: Final = 5.0
+"""How long a peer may take to read our last reply and close."""
+
+
+class PeerGone(Exception):
+    """The peer closed the connection, or we had to."""
+
+
+class SmtpConnection(SMTP):
+    """Lines and octets in, replies out, TLS, timeouts; no SMTP command."""
+
+    transport: asyncio.Transport | None
+
+    def __init__(self, *, idle_seconds: float, **options: Any) -> None:
+        super().__init__(None, timeout=idle_seconds, **options)
+        self._inbox = bytearray()
+        self._outbox: list[str] = []
+        self._arrival: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self._ended = False
+        """Nothing more will come."""
+        self._leaving = False
+        """We have said goodbye."""
+        self._deadline = 0.0
+
+    # --- from the event loop ---------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came; stop reading while too much of it is not taken."""
+        if self._leaving:
+            return
+        self._inbox += data
+        if len(self._inbox) > MOST_INPUT and not self._reading_paused and self.transport:
+            self.transport.pause_reading()
+            self._reading_paused = True
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Let the dialogue answer what came before; nothing more will."""
+        self._ended = True
+        self._wake()
+        # Plain connections stay open for our replies; TLS closes both ways at once.
+        return self._tls_object() is None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the dialogue."""
+        self._ended = True
+        self._release_writer()
+        super().connection_lost(error)
+
+    def pause_writing(self) -> None:
+        """The peer does not read."""
+        super().pause_writing()
+        if self._writable is None:
+            self._writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        super().resume_writing()
+        self._release_writer()
+        self._writable = None
+
+    def _release_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    # --- reading ---------------------------------------------------------------------
+
+    async def _more_input(self) -> None:
+        """Wait until the inbox has more than now.
+
+        Raises:
+            PeerGone: nothing more will come.
+        """
+        await self._flush()
+        if self._ended or self.transport is None:
+            raise PeerGone
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        self._arrival = self.loop.create_future()
+        try:
+            await self._arrival
+        finally:
+            self._arrival = None
+
+    async def _read_line(self, most: int) -> bytes | None:
+        """The next line without its CRLF; None for one longer than `most` octets, which is gone.
+
+        A bare CR or LF does not end a line (RFC 5321 section 2.3.8).
+
+        Raises:
+            PeerGone: see :meth:`_more_input`.
+        """
+        inbox = self._inbox
+        too_long = False
+        while (end := inbox.find(b"\r\n")) < 0:
+            if len(inbox) > most:
+                too_long = True
+                # A CR may be the first half of the end of line.
+                del inbox[: len(inbox) - 1]
+            await self._more_input()
+        line = bytes(inbox[:end])
+        del inbox[: end + 2]
+        return None if too_long or len(line) > most else line
+
+    # --- writing ---------------------------------------------------------------------
+
+    async def push(self, status: str | bytes) -> None:
+        """Queue a reply of one line, with an enhanced status code if it has none.
+
+        It is sent when the peer has to be waited for, or when many have gathered.
+        """
+        text = status.decode("ascii") if isinstance(status, bytes) else status
+        self._outbox.append(with_enhanced_code(text))
+        if len(self._outbox) > _MOST_OUTPUT // 64:
+            await self._flush()
+
+    async def _push_as_it_is(self, lines: list[str]) -> None:
+        """Queue a reply that has no enhanced code: greeting, EHLO, challenges (RFC 2034)."""
+        self._outbox += lines
+
+    async def _flush(self) -> None:
+        """Send the queued replies and wait until the peer reads.
+
+        Raises:
+            PeerGone: the connection is lost.
+        """
+        self._write_outbox()
+        if self._writable is not None:
+            await self._writable
+            if self._leaving or self.transport is None:
+                raise PeerGone
+
+    def _write_outbox(self) -> None:
+        if self._outbox and self.transport is not None:
+            self.transport.write(("\r\n".join(self._outbox) + "\r\n").encode("ascii"))
+        self._outbox.clear()
+
+    # --- TLS -------------------------------------------------------------------------
+
+    def _tls_object(self) -> ssl.SSLObject | None:
+        """The TLS layer, None on a plain connection."""
+        if self.transport is None:
+            return None
+        found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
+        return found
+
+    async def _start_tls(self) -> None:
+        """Turn the connection into TLS; forgets what came before (RFC 3207 section 4.2).
+
+        Raises:
+            PeerGone: the handshake failed.
+        """
+        assert self.transport is not None
+        assert self.tls_context is not None
+        await self._flush()
+        self._inbox.clear()
+        plain = self.transport
+        try:
+            upgraded = await self.loop.start_tls(
+                plain,
+                self,
+                self.tls_context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            )
+        except (OSError, EOFError) as error:
+            plain.abort()
+            raise PeerGone from error
+        if upgraded is None:
+            raise PeerGone
+        self.transport = upgraded
+        self._reading_paused = False
+
+    # --- the end ---------------------------------------------------------------------
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Allow the peer another time of silence.
+
+        The timer is not moved at each command; it looks at the deadline when it fires.
+        """
+        self._deadline = self.loop.time() + (duration or self._timeout_duration)
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        if self.loop.time() < self._deadline:
+            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+            return
+        self._hang_up("421 4.4.2 Idle for too long, closing")
+
+    def _hang_up(self, reply: str | None = None) -> None:
+        """Say a last word, if any, and close; by force if the peer does not let us."""
+        if self._leaving:
+            return
+        self._leaving = self._ended = True
+        transport = self.transport
+        if transport is not None:
+            if reply is not None:
+                self._outbox.append(reply)
+            self._write_outbox()
+            transport.close()
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
+            self._timeout_handle = self.loop.call_later(_GOODBYE_SECONDS, transport.abort)
+        self._wake()
+        self._release_writer()
+
+    def cut_off(self) -> None:
+        """End the connection at once."""
+        self._leaving = self._ended = True
+        if self.transport is not None:
+            self.transport.abort()
+        self._wake()
+        self._release_writer()

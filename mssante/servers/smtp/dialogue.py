@@ -1,0 +1,476 @@
+# ruff: noqa: N802 (aiosmtpd finds the method of a command by its name)
+"""The submission dialogue (RFC 6409): commands in, one service asked, one reply out."""
+
+import asyncio
+import errno
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mssante.access.audit import AuditEntry, AuditKind
+from mssante.access.audit_log import CondensedAudit
+from mssante.access.authentication import Authenticator
+from mssante.access.identity import Identity
+from mssante.kernel.address import Address
+from mssante.kernel.opaque import id_text
+from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.admission import Admission
+from mssante.mail.model import Envelope, SpoolEntry
+from mssante.mail.ports import Spool
+from mssante.servers.limits import Allowance, ByteBudget, ByteShare, ConnectionLimits
+from mssante.servers.smtp.connection import PeerGone, SmtpConnection
+from mssante.servers.smtp.transaction import Transaction
+from mssante.wire.sasl.credentials import PasswordCredentials, SaslError
+from mssante.wire.sasl.exchange import MECHANISMS, Mechanism, decode_line, mechanism_named
+from mssante.wire.smtp.commands import (
+    MAX_COMMAND_LINE,
+    CommandError,
+    parse_hello,
+    parse_mail,
+    parse_rcpt,
+    split_command,
+)
+from mssante.wire.smtp.data import DataReader, MailData
+from mssante.wire.smtp.replies import refusal_reply, sign_in_reply
+
+log = logging.getLogger(__name__)
+
+SERVICE: Final = "smtp"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LEADING_NOWHERE: Final = frozenset(
+    {"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "AUTH"}
+)
+"""Commands that a client may repeat for ever without sending a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What one session may do."""
+
+    idle_seconds: float = 300.0
+    """RFC 5321 section 4.5.3.2.7 asks for at least five minutes."""
+    data_seconds: float = 1800.0
+    """For the whole of one message's data, however it trickles."""
+    bad_commands: int = 20
+    """Unknown, malformed, or out of order, in the whole session."""
+    empty_commands: int = 100
+    """Commands that lead nowhere, between two accepted messages."""
+    failed_sign_ins: int = 3
+    refused_recipients: int = 200
+    """In the whole session: who meets more is searching for addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionServices:
+    """What the dialogue asks."""
+
+    admission: Admission
+    authenticator: Authenticator
+    spool: Spool
+    on_accepted: Callable[[SpoolEntry], None]
+    """Called after the message is durable, whether or not the client still waits for its 250."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all sessions of a listener share."""
+
+    services: SubmissionServices
+    audit: CondensedAudit
+    connections: ConnectionLimits
+    memory: ByteBudget
+    limits: SessionLimits
+    sessions: "set[SubmissionSession]" = field(default_factory=set)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no session is open."""
+    accepting: "set[asyncio.Task[SpoolEntry]]" = field(default_factory=set)
+    """Messages between end of data and durability; they finish even if the client goes away."""
+
+
+class SubmissionSession(SmtpConnection):
+    """One client."""
+
+    def __init__(self, shared: Shared, *, implicit_tls: bool, **options: Any) -> None:
+        super().__init__(idle_seconds=shared.limits.idle_seconds, **options)
+        limits = shared.limits
+        self._shared = shared
+        self._services = shared.services
+        self._implicit_tls = implicit_tls
+        self._peer = ""
+        self._admitted = False
+        self._stopping = False
+        self._client = ""
+        self._extended = False
+        self._identity: Identity | None = None
+        self._transaction: Transaction | None = None
+        self._bad = Allowance(limits.bad_commands)
+        self._empty = Allowance(limits.empty_commands)
+        self._failed_sign_ins = Allowance(limits.failed_sign_ins)
+        self._refused_recipients = Allowance(limits.refused_recipients)
+
+    # --- life of the session ---------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection in and begin."""
+        peername = transport.get_extra_info("peername")
+        self._peer = peername[0] if isinstance(peername, tuple) else "local"
+        self._admitted = self._shared.connections.admit(self._peer)
+        if self._implicit_tls:
+            # The client speaks first: its hello belongs to TLS.
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+        self._shared.sessions.add(self)
+        self._shared.empty.clear()
+        super().connection_made(transport)
+
+    async def _handle_client(self) -> None:
+        try:
+            await self._serve()
+        except PeerGone:
+            pass
+        finally:
+            self._shared.sessions.discard(self)
+            if not self._shared.sessions:
+                self._shared.empty.set()
+            if self._admitted:
+                self._shared.connections.release(self._peer)
+            self._hang_up()
+
+    async def _serve(self) -> None:
+        if not self._admitted:
+            # Before TLS nobody could read it; the connection is closed without a word.
+            self._hang_up(None if self._implicit_tls else "421 4.7.0 Too many connections")
+            return
+        if self._implicit_tls:
+            await self._start_tls()
+        await self._push_as_it_is([f"220 {self.hostname} ESMTP"])
+        while not self._leaving:
+            if self._stopping and self._transaction is None:
+                self._hang_up("421 4.3.2 The server is stopping, try again")
+                return
+            line = await self._read_line(MAX_COMMAND_LINE)
+            self._reset_timeout()
+            try:
+                await self._command(line)
+            except PeerGone:
+                raise
+            except Exception as error:  # noqa: BLE001 (the session goes on, the peer is told)
+                await self.push(await self.handle_exception(error))
+        await self._flush()
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Tell the peer nothing and the log no content: the kind of error and its place."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        log.error("submission failed: %s at %s", type(error).__name__, place)
+        return "451 4.3.0 Internal error, try again later"
+
+    def stop_soon(self) -> None:
+        """End the session as soon as no transaction is open."""
+        self._stopping = True
+        if self._transaction is None and self._arrival is not None:
+            self._hang_up("421 4.3.2 The server is stopping, try again")
+
+    async def _command(self, line: bytes | None) -> None:
+        if line is None:
+            await self._bad_command("500 5.5.2 Line too long")
+            return
+        try:
+            verb, argument = split_command(line)
+        except CommandError as error:
+            await self._bad_command(error.reply)
+            return
+        method = self._smtp_methods.get(verb)
+        if method is None:
+            await self._bad_command("500 5.5.1 Command not recognised")
+            return
+        if verb in _LEADING_NOWHERE and not self._empty.spend():
+            self._hang_up("421 4.7.0 Too many commands without a message")
+            return
+        try:
+            await method(argument)
+        except CommandError as error:
+            await self._bad_command(error.reply)
+
+    async def _bad_command(self, reply: str) -> None:
+        if self._bad.spend():
+            await self.push(reply)
+        else:
+            self._hang_up("421 4.7.0 Too many bad commands")
+
+    # --- HELO, EHLO, STARTTLS --------------------------------------------------------
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        """Greet a client that knows no extension (RFC 5321 section 4.1.1.1)."""
+        self._client = parse_hello(hostname)
+        self._extended = False
+        self._set_rset_state()
+        await self._push_as_it_is([f"250 {self.hostname}"])
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        """Greet and say what works; nothing else is announced."""
+        self._client = parse_hello(hostname)
+        self._extended = True
+        self._set_rset_state()
+        words = [
+            self.hostname,
+            f"SIZE {self._services.admission.limits.max_size}",
+            "8BITMIME",
+            "PIPELINING",
+            "ENHANCEDSTATUSCODES",
+            "STARTTLS" if self._tls_object() is None else "AUTH " + " ".join(MECHANISMS),
+        ]
+        lines = [f"250-{word}" for word in words[:-1]]
+        await self._push_as_it_is([*lines, f"250 {words[-1]}"])
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        """Begin TLS and forget the session so far (RFC 3207)."""
+        if arg:
+            raise CommandError("501 5.5.4 STARTTLS has no parameter")
+        if self._tls_object() is not None:
+            raise CommandError("503 5.5.1 TLS is already active")
+        if self._inbox:
+            # Sent before it could be protected: someone may have put it there.
+            self._hang_up("554 5.5.1 Commands after STARTTLS must wait for TLS")
+            return
+        await self.push("220 2.0.0 Ready to start TLS")
+        await self._start_tls()
+        self._client = ""
+        self._extended = False
+        self._set_rset_state()
+
+    # --- AUTH ------------------------------------------------------------------------
+
+    async def smtp_AUTH(self, arg: str) -> None:
+        """Sign in (RFC 4954)."""
+        mechanism, initial = self._auth_arguments(arg)
+        try:
+            credentials = await self._exchange(mechanism, initial)
+        except SaslError as error:
+            raise CommandError(f"501 5.5.2 {error}") from None
+        try:
+            self._identity = await self._services.authenticator.authenticate(
+                credentials.authcid,
+                credentials.password,
+                authzid=credentials.authzid,
+                service=SERVICE,
+                peer=self._peer,
+            )
+        except Refusal as refusal:
+            reply = str(sign_in_reply(refusal))
+            if self._failed_sign_ins.spend():
+                await self.push(reply)
+            else:
+                await self.push(reply)
+                self._hang_up("421 4.7.0 Too many failed sign-ins")
+            return
+        await self.push("235 2.7.0 Authentication successful")
+
+    def _auth_arguments(self, arg: str) -> tuple[Mechanism, str | None]:
+        if not self._extended:
+            raise CommandError("503 5.5.1 Send EHLO first")
+        if self._tls_object() is None:
+            raise CommandError(str(sign_in_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
+        if self._identity is not None:
+            raise CommandError("503 5.5.1 Already authenticated")
+        if self._transaction is not None:
+            raise CommandError("503 5.5.1 AUTH is not allowed during a mail transaction")
+        name, _, initial = arg.partition(" ")
+        if not name or " " in initial:
+            raise CommandError("501 5.5.4 A mechanism and at most one response are needed")
+        mechanism = mechanism_named(name)
+        if mechanism is None:
+            raise CommandError("504 5.5.4 Unknown authentication mechanism")
+        return mechanism, initial or None
+
+    async def _exchange(self, mechanism: Mechanism, initial: str | None) -> PasswordCredentials:
+        response = None if initial is None else decode_line(initial.encode(), initial=True)
+        while True:
+            step = mechanism.step(response)
+            if isinstance(step, PasswordCredentials):
+                return step
+            await self._push_as_it_is([f"334 {b64encode(step).decode('ascii')}"])
+            line = await self._read_line(MAX_COMMAND_LINE)
+            self._reset_timeout()
+            if line is None:
+                raise SaslError("the response is too long")
+            response = decode_line(line)
+
+    # --- MAIL, RCPT, RSET ------------------------------------------------------------
+
+    async def smtp_MAIL(self, arg: str) -> None:
+        """Begin a transaction."""
+        identity = self._signed_in()
+        if self._transaction is not None:
+            raise CommandError("503 5.5.1 A transaction is open already")
+        command = parse_mail(arg)
+        try:
+            await self._services.admission.check_sender(
+                identity, command.sender, declared_size=command.size or 0
+            )
+        except Refusal as refusal:
+            await self._refuse("MAIL", refusal, command.sender)
+            return
+        self._transaction = Transaction(command.sender, command.body_8bit)
+        await self.push("250 2.1.0 Sender accepted")
+
+    async def smtp_RCPT(self, arg: str) -> None:
+        """Add a recipient."""
+        identity = self._signed_in()
+        transaction = self._transaction
+        if transaction is None:
+            raise CommandError("503 5.5.1 Send MAIL first")
+        recipient = parse_rcpt(arg)
+        try:
+            await self._services.admission.check_recipient(
+                identity, recipient, accepted=len(transaction.recipients)
+            )
+        except Refusal as refusal:
+            await self._refuse("RCPT", refusal, recipient)
+            if not self._refused_recipients.spend():
+                self._hang_up("421 4.7.0 Too many refused recipients")
+            return
+        transaction.recipients.setdefault(recipient.key, recipient)
+        await self.push("250 2.1.5 Recipient accepted")
+
+    def _set_rset_state(self) -> None:
+        super()._set_rset_state()  # type: ignore[no-untyped-call]
+        self._transaction = None
+
+    def _signed_in(self) -> Identity:
+        if not self._client:
+            raise CommandError("503 5.5.1 Send EHLO first")
+        if self._tls_object() is None:
+            raise CommandError(str(refusal_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
+        if self._identity is None:
+            raise CommandError(str(refusal_reply(Refusal(Reason.AUTHENTICATION_REQUIRED))))
+        return self._identity
+
+    async def _refuse(self, action: str, refusal: Refusal, about: Address | None = None) -> None:
+        identity = self._identity
+        assert identity is not None
+        facts: dict[str, str | int] = {"service": SERVICE, "detail": refusal.detail}
+        personal = {"peer": self._peer}
+        if about is not None:
+            personal["address"] = str(about)
+        entry = AuditEntry(
+            AuditKind.REFUSAL,
+            action,
+            refusal.reason.value,
+            actor=identity.account_id,
+            subject=identity.mailbox.id,
+            facts=facts,
+            personal=personal,
+        )
+        key = (action, refusal.reason, identity.account_id, about.key if about else "")
+        await self._shared.audit.record(key, entry)
+        await self.push(str(refusal_reply(refusal)))
+
+    # --- DATA ------------------------------------------------------------------------
+
+    async def smtp_DATA(self, arg: str) -> None:
+        """Take a message: 250 is said when it is durable."""
+        identity = self._signed_in()
+        transaction = self._transaction
+        if arg:
+            raise CommandError("501 5.5.4 DATA has no parameter")
+        if transaction is None:
+            raise CommandError("503 5.5.1 Send MAIL first")
+        if not transaction.recipients:
+            # RFC 2920 section 3.1: what a pipelining client hears when every RCPT was refused.
+            raise CommandError("554 5.5.1 No valid recipients")
+        await self._push_as_it_is(["354 End data with <CR><LF>.<CR><LF>"])
+        try:
+            with self._shared.memory.share() as share:
+                data = await self._read_data(share)
+                await self._submit(identity, transaction, data)
+        finally:
+            self._set_rset_state()
+
+    async def _read_data(self, share: ByteShare) -> MailData:
+        """Read to the end of data, within the message's share of memory."""
+        reader = DataReader(self._services.admission.limits.max_size)
+        limits = self._shared.limits
+        last = self.loop.time() + limits.data_seconds
+        while True:
+            if self._inbox:
+                result = reader.receive(self._inbox)
+                self._inbox.clear()
+                if result is not None:
+                    self._inbox += result.rest
+                    return result
+                if not share.resize(reader.held):
+                    reader.discard(Reason.TRY_LATER)
+            self._reset_timeout(min(limits.idle_seconds, max(last - self.loop.time(), 0.001)))
+            await self._more_input()
+
+    async def _submit(self, identity: Identity, transaction: Transaction, data: MailData) -> None:
+        self._reset_timeout()
+        try:
+            envelope = self._envelope(identity, transaction)
+            content = self._checked(identity, envelope, data)
+        except Refusal as refusal:
+            await self._refuse("DATA", refusal)
+            return
+        task = self.loop.create_task(self._accept(envelope, content))
+        self._shared.accepting.add(task)
+        task.add_done_callback(self._shared.accepting.discard)
+        try:
+            # A message whose end has come is kept even if its client goes away now.
+            entry = await asyncio.shield(task)
+        except Refusal as refusal:
+            await self._refuse("DATA", refusal)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            log.error("spool full")  # noqa: TRY400 (a traceback could hold content)
+            await self.push("452 4.3.1 Insufficient storage, try again later")
+        else:
+            self._empty.renew()
+            await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
+
+    def _checked(self, identity: Identity, envelope: Envelope, data: MailData) -> bytes:
+        if data.fault is not None:
+            raise Refusal(data.fault)
+        return self._services.admission.check_content(identity, envelope, data.content)
+
+    async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        entry = await self._services.spool.accept(envelope, content)
+        self._services.on_accepted(entry)
+        return entry
+
+    def _envelope(self, identity: Identity, transaction: Transaction) -> Envelope:
+        tls = self._tls_object()
+        cipher = tls.cipher() if tls is not None else None
+        return Envelope(
+            sender=transaction.sender,
+            recipients=tuple(transaction.recipients.values()),
+            account_id=identity.account_id,
+            mailbox_id=identity.mailbox.id,
+            client=self._client,
+            protocol="ESMTPSA",
+            tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
+            body_8bit=transaction.body_8bit,
+        )
+
+    # --- the rest --------------------------------------------------------------------
+
+    async def smtp_VRFY(self, arg: str) -> None:
+        """Tell nothing about mailboxes (RFC 5321 section 7.3)."""
+        if not arg:
+            raise CommandError("501 5.5.4 VRFY needs an address")
+        await self.push("252 2.5.0 Cannot verify, send and see")
+
+    async def smtp_HELP(self, arg: str) -> None:  # noqa: ARG002 (the same for every topic)
+        """Name the standard."""
+        await self.push("214 2.0.0 See RFC 5321 and RFC 6409")
+
+    async def smtp_QUIT(self, arg: str) -> None:
+        """Say goodbye."""
+        if arg:
+            raise CommandError("501 5.5.4 QUIT has no parameter")
+        self._hang_up("221 2.0.0 Bye")

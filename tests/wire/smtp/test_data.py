@@ -1,0 +1,143 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mssante.kernel.reasons import Reason
+from mssante.wire.smtp.data import DataReader, MailData
+
+LIMIT = 3000
+
+
+def reference(stream: bytes, max_size: int = LIMIT) -> MailData | None:
+    """Line by line and slowly: the same rules, written another way."""
+    content, position = b"", 0
+    faults = set()
+    while True:
+        end = stream.find(b"\r\n", position)
+        if end < 0:
+            return None
+        line = stream[position:end]
+        position = end + 2
+        if line == b".":
+            break
+        if line.startswith(b"."):
+            line = line[1:]
+        if b"\r" in line or b"\n" in line:
+            faults.add(Reason.BARE_LINE_ENDING)
+        if b"\0" in line:
+            faults.add(Reason.NUL_BYTE)
+        if max(map(len, line.replace(b"\r", b"\n").split(b"\n"))) > 998:
+            faults.add(Reason.LINE_TOO_LONG)
+        content += line + b"\r\n"
+    if len(content) > max_size:
+        faults.add(Reason.MESSAGE_TOO_LARGE)
+    for reason in (Reason.MESSAGE_TOO_LARGE, Reason.BARE_LINE_ENDING, Reason.NUL_BYTE, Reason.LINE_TOO_LONG):
+        if reason in faults:
+            return MailData(b"", reason, stream[position:])
+    return MailData(content, None, stream[position:])
+
+
+def read(chunks, max_size: int = LIMIT) -> MailData | None:
+    reader = DataReader(max_size)
+    for number, chunk in enumerate(chunks):
+        result = reader.receive(chunk)
+        if result is not None:
+            return MailData(result.content, result.fault, result.rest + b"".join(chunks[number + 1 :]))
+    return None
+
+
+PIECE = st.sampled_from(
+    [b"\r\n", b"\r", b"\n", b".", b"\0", b"text", b"\r\n.\r\n", b"\r\n..", b"x" * 500, b"y" * 998, b"\xc3\xa9", b" "]
+)  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(PIECE, max_size=25), st.data())
+def test_how_bytes_are_cut_does_not_matter_and_the_slow_reading_agrees(pieces, data):
+    stream = b"".join(pieces) + b"\r\n.\r\nQUIT\r\n"
+    cuts = data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12))
+    chunks = [stream[a:b] for a, b in pairwise([0, *sorted(cuts), len(stream)])]
+    got, expected = read(chunks), reference(stream)
+
+    if expected.fault is Reason.LINE_TOO_LONG or got.fault is Reason.LINE_TOO_LONG:
+        assert got.fault == expected.fault
+    assert got == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(PIECE, max_size=25))
+def test_byte_by_byte_is_the_same_as_all_at_once(pieces):
+    stream = b"".join(pieces) + b"\r\n.\r\n"
+
+    assert read([bytes((octet,)) for octet in stream]) == read([stream]) == reference(stream)
+
+
+def test_data_may_be_empty():
+    assert read([b".\r\nNOOP\r\n"]) == MailData(b"", None, b"NOOP\r\n")
+
+
+def test_transparency_dots_go_and_other_dots_stay():
+    stream = b"..one\r\n.\x20two.\r\na.b\r\n....\r\n.\r\n"
+
+    assert read([stream]).content == b".one\r\n two.\r\na.b\r\n...\r\n"
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\n.\n", b"\r\n\0.\r\n", b"\r\r\n.\r\r\n", b"\n\r.\r\n",
+     b"\r\n.\0\r\n", b"\n.\r", b"\r.\n", b"\r\n.\r\r\n"],
+)  # fmt: skip
+def test_no_other_sequence_ends_the_data(trick):
+    stream = b"Subject: one\r\n\r\nbody" + trick + b"MAIL FROM:<x@y>\r\nRCPT TO:<z@y>\r\nDATA\r\nsecond\r\n.\r\n"
+    result = read([stream])
+
+    assert result.rest == b""
+    assert result.fault in (Reason.BARE_LINE_ENDING, Reason.NUL_BYTE)
+
+
+def test_a_line_of_998_octets_passes_and_one_of_999_does_not():
+    assert read([b"x" * 998 + b"\r\n.\r\n"]).fault is None
+    assert read([b"." + b"." * 998 + b"\r\n.\r\n"]).fault is None
+    assert read([b"x" * 999 + b"\r\n.\r\n"]).fault is Reason.LINE_TOO_LONG
+    assert read([b"x" * 5000, b"x" * 5000, b"\r\n.\r\n"], 100_000).fault is Reason.LINE_TOO_LONG
+
+
+def test_the_size_counts_content_without_transparency_dots():
+    line = b".." + b"x" * 7 + b"\r\n"
+    exact = 10 * 5
+
+    assert read([line * 5 + b".\r\n"], exact).content == line[1:] * 5
+    assert read([line * 5 + b".\r\n"], exact - 1).fault is Reason.MESSAGE_TOO_LARGE
+
+
+def test_what_overflows_is_swallowed_to_its_end_in_bounded_memory():
+    reader = DataReader(100_000)
+    most = 0
+    for _ in range(1000):
+        assert reader.receive((b"z" * 76 + b"\r\n") * 200) is None
+        most = max(most, reader.held)
+    result = reader.receive(b".\r\nQUIT\r\n")
+
+    assert most <= 100_000
+    assert result == MailData(b"", Reason.MESSAGE_TOO_LARGE, b"QUIT\r\n")
+
+
+def test_a_line_without_end_is_swallowed_in_bounded_memory():
+    reader = DataReader(20_000_000)
+    for _ in range(1000):
+        reader.receive(b"z" * 10_000)
+        assert reader.held <= 2
+
+    assert reader.receive(b"\r\n.\r\n").fault is Reason.LINE_TOO_LONG
+
+
+def test_discarded_data_is_refused_for_the_reason_given():
+    reader = DataReader(1000)
+    reader.receive(b"text\r\n")
+    reader.discard(Reason.TRY_LATER)
+    reader.receive(b"more\r\n")
+
+    assert reader.held == 0
+    assert reader.receive(b".\r\n").fault is Reason.TRY_LATER
