@@ -248,6 +248,18 @@ async def test_there_is_room_for_so_many_connections(site, connect):
     assert await third.closed_by_server()
 
 
+async def test_one_account_cannot_take_all_connections(site, connect):
+    process = await site.process(ImapLimits(max_connections_per_account=2))
+    first, _ = await connect(process), await connect(process)
+    third = await connect(process, login=None)
+    login = f'LOGIN {LOGIN} "{PASSWORD}"'
+
+    assert (await third.run(login))[-1] == b"NO [LIMIT] Limit reached"
+    await first.ok("LOGOUT")
+    await asyncio.sleep(0.05)
+    await third.ok(login)
+
+
 async def test_stopping_says_bye_to_who_waits(site, process, connect):
     idling, waiting = await connect(process), await connect(process)
     idling.send(b"a IDLE\r\n")
