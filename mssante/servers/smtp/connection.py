@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP
 
-from mssante.servers.tls import HANDSHAKE_SECONDS
+from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.wire.smtp.replies import with_enhanced_code
 
 MOST_INPUT: Final = 256 * 1024
@@ -190,7 +190,7 @@ class SmtpConnection(SMTP):
                 self.tls_context,
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except (OSError, EOFError) as error:
             plain.abort()
