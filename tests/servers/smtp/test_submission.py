@@ -58,7 +58,7 @@ async def test_smtplib_submits(world, implicit, mechanism):
 async def test_the_accepted_message_is_durable_and_audited(world, client):
     await client.submit(MESSAGE)
 
-    lines = await world.databases["spool"].read(lambda conn: list(audit.show(conn, SPOOL_AUDIT)))
+    lines = await world.databases["spool"].read(lambda conn: list(audit.show(conn, SPOOL_AUDIT, "spool")))
     assert [line.kind for line in lines] == [AuditKind.ADMISSION.value]
 
 
