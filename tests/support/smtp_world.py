@@ -241,6 +241,8 @@ class Client:
             return await asyncio.wait_for(self.reader.read(), 5) == b""
         except (ConnectionError, ssl.SSLError):
             return True
+        finally:
+            self.leave()
 
     def leave(self) -> None:
         self.writer.transport.abort()

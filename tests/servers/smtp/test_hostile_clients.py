@@ -247,13 +247,16 @@ async def test_a_client_that_never_reads_is_cut_and_holds_little(unserved):
                     pass
         return sent
 
-    sent = await asyncio.to_thread(flood)
-    for _ in range(400):
-        if not unserved.server.open_sessions:
-            break
-        await asyncio.sleep(0.02)
+    flooding = asyncio.create_task(asyncio.to_thread(flood))
+    held = 0
+    while not flooding.done():
+        for session in unserved.server._shared.sessions:
+            if session.transport is not None:
+                held = max(held, len(session._inbox) + session.transport.get_write_buffer_size())
+        await asyncio.sleep(0.01)
 
-    assert sent < 100_000_000
+    assert await flooding < 100_000_000
+    assert 0 < held < 2_000_000
     assert unserved.server.open_sessions == 0
 
 
@@ -262,6 +265,7 @@ async def test_connections_per_peer_are_limited(unserved):
     clients = [await Client.plain(unserved) for _ in range(2)]
     third = Client(*await asyncio.open_connection("127.0.0.1", unserved.starttls_port))
     assert (await third.reply()).startswith("421 4.7.0")
+    assert await third.closed()
     clients[0].leave()
     await asyncio.sleep(0.05)
     (await Client.plain(unserved)).leave()
