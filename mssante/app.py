@@ -188,7 +188,12 @@ class Worker:
                 directory=stores.directory,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
-                clerk=Clerk(stores.directory, stores.documents, stores.clock),
+                clerk=Clerk(
+                    stores.directory,
+                    stores.documents,
+                    source_id=operator.oid_arc,
+                    sandbox=operator.sandbox,
+                ),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
             ),
