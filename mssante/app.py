@@ -191,7 +191,7 @@ class Worker:
                 clerk=Clerk(
                     stores.directory,
                     stores.documents,
-                    source_id=operator.oid_arc,
+                    source_id=f"{operator.oid_arc}.1",
                     sandbox=operator.sandbox,
                 ),
                 limits=InspectLimits(),
@@ -232,7 +232,7 @@ class Worker:
             limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             connections=connections,
         )
-        self.imap = ImapServer(self.mailboxes, self.authenticator.authenticate, self._tls)
+        self.imap = ImapServer(self.mailboxes, self.authenticator, self._tls)
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""

@@ -10,7 +10,7 @@ _BLANKS: Final = b" \t\r\n"
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*+(={0,2}+)\Z")
 # The look-behind lets a run of blanks be tried once, not once per blank.
 _BLANKS_AT_LINE_END: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
-IDENTITY_ENCODINGS: Final = frozenset(("7bit", "8bit", "binary"))
+_IDENTITY: Final = frozenset(("7bit", "8bit", "binary"))
 
 
 def decode_body(encoded: bytes, encoding: str, *, max_bytes: int) -> bytes:
@@ -25,7 +25,7 @@ def decode_body(encoded: bytes, encoding: str, *, max_bytes: int) -> bytes:
         MimeError: BODY_TOO_LARGE; BASE64_ALPHABET for characters (or padding) where none may be,
             BASE64_TRUNCATED for a last group that is not whole; UNKNOWN_ENCODING.
     """
-    if encoding in IDENTITY_ENCODINGS:
+    if encoding in _IDENTITY:
         decoded = encoded
     elif encoding == "base64":
         decoded = _decode_base64(encoded, max_bytes)

@@ -34,7 +34,7 @@ def compare(content: bytes, ours: Part, theirs) -> None:
         assert body == octets(theirs._payload)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(trees())
 def test_well_formed_messages_have_the_structure_that_the_standard_parser_sees(tree):
     content = write(tree)
@@ -75,7 +75,7 @@ def check_invariants(content: bytes) -> None:
         assert section_span(summary, f"{section}.MIME") == span.header
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -109,7 +109,7 @@ def test_any_soup_of_lines_has_spans_inside_each_other_and_a_grammatical_structu
     check_invariants(end.join(some) + end)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_message(content):
     check_invariants(content)
