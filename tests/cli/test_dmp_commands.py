@@ -14,7 +14,13 @@ from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
 from mssante.mail.model import Envelope, SpoolEntry
 from mssante.settings import load
-from mssante.wire.mime.builder import attachment_entity, build_message, header_field, multipart_entity, text_entity
+from mssante.wire.mime.builder import (
+    attachment_entity,
+    build_message,
+    header_field,
+    multipart_entity,
+    text_entity,
+)
 from mssante.wire.mime.summary import summarise
 
 INS = a_matricule(215001)
@@ -23,7 +29,9 @@ INS = a_matricule(215001)
 def a_message(*documents):
     parts = [text_entity("Bonjour")]
     parts += [attachment_entity(one, "text/xml", "doc.xml") for one in documents]
-    return build_message([header_field("Subject", "x")], multipart_entity("mixed", "b0undary", parts))
+    return build_message(
+        [header_field("Subject", "x")], multipart_entity("mixed", "b0undary", parts)
+    )
 
 
 def file_documents(demo, *documents):
@@ -39,7 +47,9 @@ def file_documents(demo, *documents):
             sender = Address("doctor", "tests.example")
             envelope = Envelope(sender, (address,), None, None, "client", "ESMTPSA", "TLS")
             content = a_message(*documents)
-            entry = SpoolEntry(new_id(), stores.clock.now(), envelope, await stores.mail_blobs.put(content))
+            entry = SpoolEntry(
+                new_id(), stores.clock.now(), envelope, await stores.mail_blobs.put(content)
+            )
             found = inspect(content, summarise(content), InspectLimits())
             plan = await clerk.plan(entry, found, [mailbox], None)
             return await clerk.file(entry, plan)
