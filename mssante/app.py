@@ -188,7 +188,12 @@ class Worker:
                 directory=stores.directory,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
-                clerk=Clerk(stores.directory, stores.documents, stores.clock),
+                clerk=Clerk(
+                    stores.directory,
+                    stores.documents,
+                    source_id=f"{operator.oid_arc}.1",
+                    sandbox=operator.sandbox,
+                ),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
             ),
@@ -227,7 +232,7 @@ class Worker:
             limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             connections=connections,
         )
-        self.imap = ImapServer(self.mailboxes, self.authenticator.authenticate, self._tls)
+        self.imap = ImapServer(self.mailboxes, self.authenticator, self._tls)
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""

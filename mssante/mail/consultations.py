@@ -2,8 +2,8 @@
 
 What one reader reads in one folder is gathered for a short time and recorded as one entry with the
 ranges of UIDs. The gathering never drops anything; what it costs is that a crash of this process
-within `GATHERED_SECONDS` loses the entries of these seconds. `flush` is awaited where a session
-leaves a folder and when the process stops.
+within `GATHERED_SECONDS` loses the entries of these seconds. When the process stops in order, the
+rest is flushed.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Consultations:
             await asyncio.sleep(self._seconds)
             try:
                 await self.flush()
-            except Exception:
+            except Exception:  # noqa: BLE001 - background work goes on
                 _LOG.exception("the audit of consultations could not be written; trying again")
 
 

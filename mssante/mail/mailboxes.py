@@ -8,7 +8,7 @@ noticed by comparing modseqs every few seconds.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -80,16 +80,19 @@ class MailboxService:
         """
         for (folder, _), opened in self._views.items():
             if folder == number and opened.view.highestmodseq < highestmodseq:
-                task = asyncio.create_task(self._refresh_quietly(opened, highestmodseq))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                # Not at once: a change of our own is on its way into the view already.
+                asyncio.get_running_loop().call_soon(self._catch_up, opened, highestmodseq)
 
-    async def _refresh_quietly(self, opened: "_OpenView", wanted: int) -> None:
-        if opened.view.highestmodseq >= wanted:
-            return
+    def _catch_up(self, opened: "_OpenView", wanted: int) -> None:
+        if opened.view.highestmodseq < wanted:
+            task = asyncio.create_task(self._refresh_quietly(opened))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _refresh_quietly(self, opened: "_OpenView") -> None:
         try:
             await opened.refresh()
-        except Exception:
+        except Exception:  # noqa: BLE001 - background work goes on
             _LOG.exception("a folder could not be read again; the next sweep tries it")
 
     async def _sweep_forever(self) -> None:
@@ -100,7 +103,7 @@ class MailboxService:
                 continue
             try:
                 found = await self._store.modseqs(numbers)
-            except Exception:
+            except Exception:  # noqa: BLE001 - background work goes on
                 _LOG.exception("the folders' modseqs could not be read")
                 continue
             for number in numbers:
@@ -200,6 +203,9 @@ class MailboxService:
             except BaseException:
                 self.close_view(opened.view)
                 raise
+            if not opened.view.highestmodseq:  # deleted meanwhile
+                self.close_view(opened.view)
+                raise Refusal(Reason.MAILBOX_NONEXISTENT)
         return opened.view
 
     def close_view(self, view: FolderView) -> None:
@@ -311,7 +317,7 @@ class MailboxService:
 
     def messages(
         self, view: FolderView, rows: Sequence[FolderRow]
-    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+    ) -> AsyncGenerator[tuple[FolderRow, StoredMessage], None]:
         """The stored messages of rows, in order; those that are gone are left out."""
         return self._store.messages(view.number, rows)
 

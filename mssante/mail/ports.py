@@ -3,7 +3,7 @@
 Every method that changes something returns when the change is durable.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -218,7 +218,7 @@ class Mailboxes(Protocol):
 
     def messages(
         self, folder: int, rows: Sequence[FolderRow]
-    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+    ) -> AsyncGenerator[tuple[FolderRow, StoredMessage], None]:
         """The stored messages of rows, in order, read in pieces; those expunged since are skipped."""
         ...
 

@@ -4,7 +4,7 @@ Work on ranges: a change of flags is one UPDATE for each distinct outcome, never
 a folder is read in one pass. Every change takes the folder's next modseq.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, TypeVar
@@ -216,7 +216,7 @@ class StoredMailboxes:
         self,
         folder: int,  # noqa: ARG002 - a store that is partitioned by folder needs it
         rows: Sequence[FolderRow],
-    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+    ) -> AsyncGenerator[tuple[FolderRow, StoredMessage], None]:
         """The stored messages of rows, in order; those that no folder holds any more are skipped."""
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]

@@ -101,10 +101,11 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                     if len(message.prefix) + len(body) != row.size or header not in body:
                         found.unreadable.append(message_id)
             for document in await stores.documents.entries_of(patient.patient_id):
-                found.documents[document.unique_id] += 1
-                content = await stores.documents.content(document)
-                if document.unique_id.encode() not in content or len(content) != document.size:
-                    found.unreadable.append(document.unique_id)
+                unique_id = document.metadata.unique_id
+                found.documents[unique_id] += 1
+                content = await stores.documents.content(document.id)
+                if unique_id.encode() not in content or len(content) != document.metadata.size:
+                    found.unreadable.append(unique_id)
         for name, schema in (("mail", migrate.MAIL), ("dmp", migrate.DMP), ("directory", migrate.DIRECTORY)):
             report = await stores.databases[name].read(
                 lambda conn, s=schema, n=name: audit.verify(conn, s.audit, n)

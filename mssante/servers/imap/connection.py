@@ -10,8 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from traceback import format_tb
-from typing import Final
+from typing import Final, cast
 
 from mssante.servers.imap.commands.capability import capabilities
 from mssante.servers.imap.limits import ImapLimits
@@ -83,8 +82,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands (and its TLS, where that is implicit)."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._take(transport)  # type: ignore[arg-type]
+        self._take(cast("asyncio.Transport", transport))
         self._connected_at = self._last_data = self._loop.time()
         if not self._opened(self):
             self.write(completion("*", "BYE", "Too many connections", "UNAVAILABLE"))
@@ -146,6 +144,11 @@ class Connection(asyncio.Protocol):
         """Octets received and not yet understood."""
         return self._reader.buffered
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the client reads slower than we write."""
+        return self._writable is not None
+
     def write(self, data: bytes) -> None:
         """Queue octets for the client."""
         self._out.append(data)
@@ -192,13 +195,16 @@ class Connection(asyncio.Protocol):
     async def start_tls(self) -> None:
         """Do the handshake; what the client sent before it must have been nothing."""
         self._flush()
-        transport = await self._loop.start_tls(
-            self._transport,
-            self,
-            self._tls,
-            server_side=True,
-            ssl_handshake_timeout=self._limits.seconds_of_handshake,
-        )
+        try:
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self._tls,
+                server_side=True,
+                ssl_handshake_timeout=self._limits.seconds_of_handshake,
+            )
+        except OSError as error:  # SSLError is one, too
+            raise ConnectionAbortedError from error
         if transport is None:
             raise ConnectionResetError
         self._take(transport)
@@ -234,12 +240,8 @@ class Connection(asyncio.Protocol):
             await self._serve()
         except ConnectionError:
             self._close()
-        except Exception as error:  # noqa: BLE001 - the last guard of a connection
-            _LOG.error(  # noqa: TRY400 - without the exception's text, which may hold content
-                "an IMAP connection failed with %s\n%s",
-                type(error).__name__,
-                "".join(format_tb(error.__traceback__)),
-            )
+        except Exception:  # noqa: BLE001 - the last guard of a connection
+            _LOG.exception("an IMAP connection failed")
             self._transport.abort()
         else:
             self._close()

@@ -1,17 +1,16 @@
 """What a session has told its client of the selected mailbox, and what it has still to tell.
 
-Message numbers are positions in `uids`, of which the first `exists` are known to the client. They
+Message numbers are positions in columns, of which the first `exists` are known to the client. They
 shift only in `updates`, which runs at the boundaries of commands (RFC 3501 sections 5.5 and 7.4.1).
 """
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from mssante.mail.model import Folder
-from mssante.mail.view import FolderView
+from mssante.mail.view import Columns, FolderView
 from mssante.servers.imap.flag_texts import SYSTEM_BITS, FlagTexts, flag_texts
 from mssante.servers.imap.replies import Rejected
 from mssante.wire.imap.responses import flag_list
@@ -24,13 +23,15 @@ class Picked:
 
     numbers: Sequence[int]
     indexes: Sequence[int]
-    """Their rows in the view; valid until the next await."""
+    """Their rows in `columns`."""
+    columns: Columns
     missing: bool
     """Whether the client knows some of the named messages that are gone meanwhile."""
 
-    def uids(self, view: FolderView) -> list[int]:
+    @property
+    def uids(self) -> list[int]:
         """Their UIDs."""
-        uids = view.uids
+        uids = self.columns.uids
         return [uids[index] for index in self.indexes]
 
 
@@ -41,7 +42,7 @@ class Selected:
         self.folder = folder
         self.view = view
         self.read_only = read_only
-        self.uids: array[int] = view.uids
+        self._columns = view.columns
         self.exists = len(view)
         self.own_modseqs: set[int] = set()
         """Changes that this session made and whose outcome its client knows."""
@@ -91,36 +92,37 @@ class Selected:
 
     def number_of(self, uid: int) -> int | None:
         """The number under which the client knows a message."""
-        position = bisect_left(self.uids, uid, 0, self.exists)
-        known = position < self.exists and self.uids[position] == uid
+        position = bisect_left(self._columns.uids, uid, 0, self.exists)
+        known = position < self.exists and self._columns.uids[position] == uid
         return position + 1 if known else None
 
     def _pick_numbers(self, ranges: list[tuple[int, int]]) -> Picked:
-        if self.view.uids is self.uids:
+        columns = self.view.columns
+        if columns is self._columns:
             # Nothing went: the row of message n is n - 1.
             if len(ranges) == 1:
                 low, high = ranges[0]
-                return Picked(range(low, high + 1), range(low - 1, high), missing=False)
+                return Picked(range(low, high + 1), range(low - 1, high), columns, missing=False)
             picked = list(chain.from_iterable(range(low, high + 1) for low, high in ranges))
-            return Picked(picked, [number - 1 for number in picked], missing=False)
+            return Picked(picked, [number - 1 for number in picked], columns, missing=False)
         found: list[int] = []
         indexes: list[int] = []
         missing = False
         for number in chain.from_iterable(range(low, high + 1) for low, high in ranges):
-            index = self.view.index_of(self.uids[number - 1])
+            index = columns.index_of(self._columns.uids[number - 1])
             if index is None:
                 missing = True
             else:
                 found.append(number)
                 indexes.append(index)
-        return Picked(found, indexes, missing)
+        return Picked(found, indexes, columns, missing)
 
     def _pick_uids(self, numbers: SequenceSet) -> Picked:
         ranges = []
-        last = self.uids[self.exists - 1] if self.exists else 0
+        last = self._columns.uids[self.exists - 1] if self.exists else 0
         for low, high in numbers.ranges(last):
-            start = bisect_left(self.uids, low, 0, self.exists)
-            stop = bisect_left(self.uids, min(high, last) + 1, start, self.exists)
+            start = bisect_left(self._columns.uids, low, 0, self.exists)
+            stop = bisect_left(self._columns.uids, min(high, last) + 1, start, self.exists)
             if stop > start:
                 ranges.append((start + 1, stop))
         return self._pick_numbers(ranges)
@@ -142,29 +144,29 @@ class Selected:
             self._keywords = view.keywords
             lines += self.flag_lines()
         known = self.exists
-        if view.uids is not self.uids and may_expunge:
+        if view.columns is not self._columns and may_expunge:
             known = self._tell_expunged(lines)
-        if view.uids is self.uids and len(view.uids) > known:
-            self.exists = len(view.uids)
+        if view.columns is self._columns and len(view) > known:
+            self.exists = len(view)
             lines.append(f"* {self.exists} EXISTS\r\n")
         self._tell_flags(lines, known)
-        if view.uids is self.uids:
+        if view.columns is self._columns:
             self._told_version = view.version
         return "".join(lines)
 
     def _tell_expunged(self, lines: list[str]) -> int:
         """Take over the view's numbers; returns how many of its messages the client knows."""
-        present = frozenset(self.view.uids)
+        present = frozenset(self.view.columns.uids)
         survivors = 0
         gone: list[int] = []
-        for number, uid in enumerate(self.uids[: self.exists], 1):
+        for number, uid in enumerate(self._columns.uids[: self.exists], 1):
             if uid in present:
                 survivors += 1
             else:
                 gone.append(number)
         # From the last to the first: no number that is still to come shifts.
         lines += [f"* {number} EXPUNGE\r\n" for number in reversed(gone)]
-        self.uids = self.view.uids
+        self._columns = self.view.columns
         self.exists = survivors
         return survivors
 
@@ -174,11 +176,13 @@ class Selected:
             return
         texts = self.texts
         for index in view.changed_since(self._told_modseq):
-            if view.modseqs[index] in self.own_modseqs:
+            if view.columns.modseqs[index] in self.own_modseqs:
                 continue
-            uid = view.uids[index]
+            uid = view.columns.uids[index]
             number = self.number_of(uid)
             if number is not None and number <= known:
-                lines.append(f"* {number} FETCH (UID {uid} FLAGS {texts[view.flags[index]]})\r\n")
+                lines.append(
+                    f"* {number} FETCH (UID {uid} FLAGS {texts[view.columns.flags[index]]})\r\n"
+                )
         self._told_modseq = view.highestmodseq
         self.own_modseqs.clear()

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from traceback import format_tb
 from typing import Any, Final, Protocol
 
 from mssante.access.identity import Identity
@@ -12,7 +11,7 @@ from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.replies import Rejected, Reply, reply_for
 from mssante.servers.imap.selected import Selected
 from mssante.servers.imap.state import LEGAL, NO_EXPUNGE_DURING, State
-from mssante.wire.imap.commands import Command, Tagged
+from mssante.wire.imap.commands import Command, StartTls, Tagged
 from mssante.wire.imap.responses import completion
 
 _LOG: Final = logging.getLogger(__name__)
@@ -49,6 +48,11 @@ class Wire(Protocol):
     @property
     def buffered(self) -> int:
         """Octets received and not yet understood."""
+        ...
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the client reads slower than we write: time to `drain`."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -169,6 +173,8 @@ class Session:
             by_number = isinstance(command, NO_EXPUNGE_DURING) and not uid_command
             self.write(self._selected.updates(may_expunge=not by_number))
         self._complete(tagged.tag, reply or Reply("OK", f"{tagged.name} completed"))
+        if isinstance(command, StartTls) and reply is None:
+            await self.wire.start_tls()
         return reply is None or reply.status != "BAD"
 
     async def _run(self, tagged: Tagged) -> Reply | None:
@@ -180,14 +186,8 @@ class Session:
             return reply_for(refusal.reason)
         except ConnectionError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever fails, the session goes on
-            # Without the exception's text, which may hold content (a statement's parameters).
-            _LOG.error(  # noqa: TRY400
-                "IMAP %s failed with %s\n%s",
-                tagged.name,
-                type(error).__name__,
-                "".join(format_tb(error.__traceback__)),
-            )
+        except Exception:  # noqa: BLE001 - whatever fails, the session goes on
+            _LOG.exception("an IMAP command failed", extra={"command": tagged.name})
             return Reply("NO", "Internal error, noted in the log", "SERVERBUG")
 
     def _complete(self, tag: str, reply: Reply) -> None:

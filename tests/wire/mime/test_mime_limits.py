@@ -42,6 +42,8 @@ def nested_messages(depth: int) -> bytes:
         (b"To: " + b"a@b.example,\r\n " * 10_000, MimeFault.FIELD_TOO_LONG),
         (MIXED + (b"--b\r\nX: " + b"y" * 99_000 + b"\r\n") * 11, MimeFault.HEADER_TOO_LARGE),
         (MIXED + b"--b\r\nX: " + b"y" * 300_000, MimeFault.HEADER_TOO_LARGE),
+        (b"From: " + b"<" * 20_000 + b"\r\n\r\n", MimeFault.TOO_MANY_ADDRESSES),
+        (b"To: a:;\r\n" * 900 + b"Cc: " + b"a," * 9_000, MimeFault.TOO_MANY_ADDRESSES),
         (
             b"Content-Type: a/b" + b"".join(b"; n*%d=x" % n for n in range(5_000)),
             MimeFault.TOO_MANY_PARAMETERS,
@@ -83,6 +85,19 @@ def test_names_of_any_length_are_stored():
     assert summarise(b"Content-Type: " + name + b"/a\r\n\r\n").parts[0].media_type == "text/plain"
 
 
+def test_a_summary_is_not_much_larger_than_the_headers_that_it_shows():
+    inner = b"--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: " + b"<" * 20 + b"\r\n\r\n\r\n"
+    content = MIXED + inner * 490
+
+    assert len(summarise(content).encode()) < 2_000_000
+
+
+def test_two_thousand_recipients_are_read():
+    names = b",\r\n ".join(b'"Martin, Anne %d" <a%d@b.example>' % (n, n) for n in range(2_000))
+
+    assert summarise(b"To: " + names + b"\r\n\r\n").envelope.count(b'"b.example"') == 2_000
+
+
 def test_a_deeply_nested_message_writes_its_structure():
     wide = MimeLimits(max_depth=60, max_nested_messages=60)
 
@@ -105,6 +120,7 @@ UNBOUNDED = MimeLimits(
     max_total_header_bytes=1 << 30,
     max_fields=1 << 30,
     max_field_bytes=1 << 30,
+    max_address_separators=1 << 30,
     max_parameters=1 << 30,
     max_parts=1 << 30,
     max_boundary_lines=1 << 30,

@@ -13,7 +13,7 @@ from mssante.wire.sasl.exchange import decode_line, mechanism_named
 
 
 async def start_tls(session: Session, _command: StartTls) -> None:
-    """STARTTLS; its OK is written by `after_start_tls`, before the handshake."""
+    """STARTTLS is possible; the session says OK and does the handshake."""
     if not session.wire.may_start_tls:
         raise Rejected("BAD", "TLS is active already")
     if session.wire.buffered:

@@ -14,7 +14,7 @@ async def copy(session: Session, command: Copy) -> Reply | None:
     picked = selected.pick(command.numbers, uid=command.uid)
     if picked.missing and not command.uid:
         raise Rejected("NO", "Some of these messages were expunged", "EXPUNGEISSUED")
-    uids = picked.uids(selected.view)
+    uids = picked.uids
     if not uids:
         return None
     pairs = await session.service.copy(session.identity, selected.view, uids, target)

@@ -17,5 +17,6 @@ async def expunge(session: Session, command: Expunge) -> None:
     else:
         picked = selected.pick(command.uids, uid=True)
         deleted = int(Flags.DELETED)
-        uids = [view.uids[index] for index in picked.indexes if view.flags[index] & deleted]
+        flags, known = picked.columns.flags, picked.columns.uids
+        uids = [known[index] for index in picked.indexes if flags[index] & deleted]
     await session.service.expunge(view, uids)

@@ -26,8 +26,8 @@ async def store(session: Session, command: Store) -> Reply | None:
     # What others changed is told first, so that "as expected" below means what the client knows.
     session.write(selected.updates(may_expunge=False))
     picked = selected.pick(command.numbers, uid=command.uid)
-    uids = picked.uids(view)
-    expected = [_after(view.flags[index], operation, mask) for index in picked.indexes]
+    uids = picked.uids
+    expected = [_after(picked.columns.flags[index], operation, mask) for index in picked.indexes]
     changes = await session.service.store_flags(view, uids, operation, mask)
     if changes.rows:
         selected.own_modseqs.add(changes.highestmodseq)
@@ -64,14 +64,14 @@ def _report(
     silent: bool,
     with_uid: bool,
 ) -> None:
-    view, texts = selected.view, selected.texts
+    columns, texts = selected.view.columns, selected.texts
     lines = []
     for uid, wanted in zip(uids, expected, strict=True):
-        index = view.index_of(uid)
+        index = columns.index_of(uid)
         number = selected.number_of(uid)
         if index is None or number is None:
             continue
-        flags = view.flags[index]
+        flags = columns.flags[index]
         if silent and flags == wanted:
             continue
         lines.append(
