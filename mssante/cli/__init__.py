@@ -12,6 +12,7 @@ from mssante.cli import (
     audit,
     config,
     db,
+    dmp,
     domain,
     init,
     mailbox,
@@ -43,6 +44,7 @@ app.add_typer(application.app)
 app.add_typer(audit.app)
 app.add_typer(config.app)
 app.add_typer(db.app)
+app.add_typer(dmp.app)
 app.add_typer(domain.app)
 app.add_typer(mailbox.app)
 app.add_typer(organisation.app)

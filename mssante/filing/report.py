@@ -243,12 +243,17 @@ def _machine_part(request: ReportRequest) -> bytes:
         "documents": documents,
         "deliveryWithheld": len(request.withheld),
         "undeliverable": [
-            {"recipient": number, "reason": reason.value}
+            {"recipient": number, "reason": _public_reason(reason)}
             for number, _, reason in _undelivered(request)
         ],
         "notActivated": len(request.waiting),
     }
     return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def _public_reason(reason: Reason) -> str:
+    """Whether somebody closed a mailbox is not the sender's business."""
+    return reason.value if reason in _UNDELIVERABLE else "recipient-unavailable"
 
 
 def _public_cause(outcome: Recorded) -> str | None:
