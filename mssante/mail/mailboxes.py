@@ -182,7 +182,11 @@ class MailboxService:
             await self._store.set_subscribed(folder.number, subscribed=subscribed)
 
     async def status(self, identity: Identity, folder: Folder) -> FolderStatus:
-        """Counts of a folder."""
+        """Counts of a folder, from its view where there is a current one."""
+        key = (folder.number, identity.reader_id)
+        opened = self._views.get(key) or self._kept.get(key)
+        if opened is not None and opened.view.highestmodseq >= folder.highestmodseq:
+            return opened.view.status(folder.uidvalidity)
         return await self._store.status(folder.number, identity.reader_id)
 
     # --- views ---------------------------------------------------------------

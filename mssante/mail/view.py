@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from mssante.kernel.opaque import OpaqueId
-from mssante.mail.model import FolderChanges, FolderRow
+from mssante.mail.model import Flags, FolderChanges, FolderRow, FolderStatus
 
 _ID_SIZE: Final = 16
+_SEEN: Final = int(Flags.SEEN)
+_DELETED: Final = int(Flags.DELETED)
 _LOG_ENTRIES: Final = 256
 _LOG_UIDS: Final = 4_096
 """How many changed UIDs are remembered, to answer what changed without a pass over the folder."""
@@ -101,6 +103,7 @@ class FolderView:
         """The folder was deleted."""
         self.listeners: set[Callable[[], None]] = set()
         """Called after each change; they must not raise."""
+        self._counts: tuple[int, int, int, int] | None = None
         self._log: deque[tuple[int, Sequence[int]]] = deque()
         self._logged_since = 0
         self._logged_uids = 0
@@ -121,6 +124,24 @@ class FolderView:
             for uid, flags in zip(self.columns.uids, self.columns.flags, strict=True)
             if flags & mask
         ]
+
+    def status(self, uidvalidity: int) -> FolderStatus:
+        """Counts, kept until the next change."""
+        if self._counts is None or self._counts[0] != self.version:
+            flags = self.columns.flags
+            unseen = sum(1 for each in flags if not each & _SEEN)
+            deleted = sum(1 for each in flags if each & _DELETED)
+            self._counts = (self.version, unseen, deleted, sum(self.columns.sizes))
+        _, unseen, deleted, size = self._counts
+        return FolderStatus(
+            messages=len(self),
+            unseen=unseen,
+            uidnext=self.uidnext,
+            uidvalidity=uidvalidity,
+            highestmodseq=self.highestmodseq,
+            size=size,
+            deleted=deleted,
+        )
 
     def changed_since(self, modseq: int) -> list[int]:
         """The rows that were added or changed after `modseq`, ascending."""

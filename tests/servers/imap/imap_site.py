@@ -128,6 +128,19 @@ class Site:
         self.processes.append(process)
         return process
 
+    async def settled(self) -> None:
+        """Until every open view has heard of what is in the store."""
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            views = [each.view for p in self.processes for each in p.service._views.values()]
+            if not views:
+                return
+            numbers = sorted({view.number for view in views})
+            stored = await self.processes[0].store.modseqs(numbers)
+            if all(view.highestmodseq >= stored.get(view.number, 0) for view in views):
+                return
+        raise AssertionError("a view has not heard of a change")
+
     async def close(self) -> None:
         for process in self.processes:
             await process.close()
@@ -179,7 +192,9 @@ class Client:
 
     async def append(self, mailbox: str, content: bytes, flags: str = "") -> bytes:
         wanted = f"{flags} " if flags else ""
-        lines = await self.run(f"APPEND {mailbox} {wanted}{{{len(content)}+}}\r\n".encode() + content)
+        lines = await self.run(
+            f"APPEND {mailbox} {wanted}{{{len(content)}+}}\r\n".encode() + content
+        )
         assert lines[-1].startswith(b"OK"), lines
         return lines[-1]
 

@@ -21,16 +21,11 @@ async def pair(request, site: Site, connect):
     return one, two
 
 
-async def settled():
-    """Wake-ups have been taken in."""
-    await asyncio.sleep(0.05)
-
-
-async def test_an_expunge_waits_for_a_command_that_may_tell_it(pair):
+async def test_an_expunge_waits_for_a_command_that_may_tell_it(site, pair):
     one, two = pair
     await one.ok("STORE 2,4 +FLAGS.SILENT (\\Deleted)")
     await one.ok("EXPUNGE")
-    await settled()
+    await site.settled()
 
     assert await two.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS ())"]
     assert await two.ok("SEARCH ALL") == [b"* SEARCH 1 3 5"]
@@ -52,11 +47,11 @@ async def test_an_expunge_waits_for_a_command_that_may_tell_it(pair):
     assert await one.ok("NOOP") == [b"* 3 FETCH (UID 5 FLAGS (\\Flagged))"]
 
 
-async def test_uid_commands_may_tell_an_expunge(pair):
+async def test_uid_commands_may_tell_an_expunge(site, pair):
     one, two = pair
     await one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
     await one.ok("EXPUNGE")
-    await settled()
+    await site.settled()
 
     assert await two.ok("UID FETCH 1:2 (FLAGS)") == [
         b"* 2 FETCH (UID 2 FLAGS ())",
@@ -64,22 +59,22 @@ async def test_uid_commands_may_tell_an_expunge(pair):
     ]
 
 
-async def test_an_expunge_and_an_arrival_while_numbers_are_frozen(pair):
+async def test_an_expunge_and_an_arrival_while_numbers_are_frozen(site, pair):
     one, two = pair
     await one.ok("STORE 5 +FLAGS.SILENT (\\Deleted)")
     await one.ok("EXPUNGE")
     await one.append("INBOX", a_mail())
-    await settled()
+    await site.settled()
 
     assert await two.ok("SEARCH ALL") == [b"* SEARCH 1 2 3 4"]
     assert await two.ok("NOOP") == [b"* 5 EXPUNGE", b"* 5 EXISTS"]
     assert await two.ok("FETCH 5 (UID)") == [b"* 5 FETCH (UID 6)"]
 
 
-async def test_flags_of_others_are_told_once_and_own_ones_not_again(pair):
+async def test_flags_of_others_are_told_once_and_own_ones_not_again(site, pair):
     one, two = pair
     await one.ok("STORE 1:2 +FLAGS (\\Seen)")
-    await settled()
+    await site.settled()
 
     assert await one.ok("NOOP") == []
     assert await two.ok("FETCH 3 (UID)") == [
@@ -90,37 +85,56 @@ async def test_flags_of_others_are_told_once_and_own_ones_not_again(pair):
     assert await two.ok("NOOP") == []
 
 
-async def test_a_silent_store_still_tells_what_another_client_changed(pair):
+async def test_a_silent_store_still_tells_what_another_client_changed(site, pair):
     one, two = pair
     await one.ok("STORE 1 +FLAGS (\\Flagged)")
-    await settled()
+    await site.settled()
 
-    assert await two.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged))"]
+    assert await two.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [
+        b"* 1 FETCH (UID 1 FLAGS (\\Flagged))"
+    ]
     assert await two.ok("NOOP") == []
-    await settled()
+    await site.settled()
     assert await one.ok("NOOP") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen))"]
 
 
-async def test_an_arrival_is_told_at_the_next_command(pair):
+async def test_an_arrival_is_told_at_the_next_command(site, pair):
     one, two = pair
     await one.append("INBOX", a_mail())
-    await settled()
+    await site.settled()
 
     assert await two.ok("NOOP") == [b"* 6 EXISTS"]
     assert await one.ok("NOOP") == []
 
 
-async def test_new_keywords_reach_the_other_client(pair):
+async def test_status_of_an_open_mailbox_knows_what_others_changed(site, pair):
+    one, two = pair
+    for client in (one, two):
+        [line] = await client.ok("STATUS INBOX (MESSAGES UNSEEN UIDNEXT)")
+        assert line == b'* STATUS "INBOX" (MESSAGES 5 UNSEEN 5 UIDNEXT 6)'
+    await one.ok("STORE 1:2 +FLAGS (\\Seen \\Deleted)")
+    await one.ok("UID EXPUNGE 1")
+    for client in (one, two):
+        lines = await client.ok("STATUS INBOX (MESSAGES UNSEEN UIDNEXT)")
+        assert b'* STATUS "INBOX" (MESSAGES 4 UNSEEN 3 UIDNEXT 6)' in lines
+    await one.append("INBOX", a_mail())
+    assert b"(MESSAGES 5 UIDNEXT 7)" in (await two.ok("STATUS INBOX (MESSAGES UIDNEXT)"))[0]
+    await two.ok("UNSELECT")
+    await one.append("INBOX", a_mail())
+    assert b"(MESSAGES 6)" in (await two.ok("STATUS INBOX (MESSAGES)"))[0]
+
+
+async def test_new_keywords_reach_the_other_client(site, pair):
     one, two = pair
     await one.ok("STORE 1 +FLAGS ($work)")
-    await settled()
+    await site.settled()
 
     lines = await two.ok("NOOP")
     assert b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $work)" in lines
     assert lines[-1] == b"* 1 FETCH (UID 1 FLAGS ($work))"
 
 
-async def test_idle_tells_arrivals_flags_and_expunges_at_once(pair):
+async def test_idle_tells_arrivals_flags_and_expunges_at_once(site, pair):
     one, two = pair
     two.send(b"i IDLE\r\n")
     assert await two.line() == b"+ idling"
@@ -138,17 +152,17 @@ async def test_idle_tells_arrivals_flags_and_expunges_at_once(pair):
     assert (await two.line()).startswith(b"b OK")
 
 
-async def test_idle_begins_with_its_go_ahead_even_when_something_is_new(pair):
+async def test_idle_begins_with_its_go_ahead_even_when_something_is_new(site, pair):
     one, two = pair
     await one.append("INBOX", a_mail())
-    await settled()
+    await site.settled()
     two.send(b"i IDLE\r\n")
 
     assert await two.line() == b"+ idling"
     assert await two.line() == b"* 6 EXISTS"
 
 
-async def test_fifty_appends_at_once_arrive_once_each_at_an_idling_client(pair):
+async def test_fifty_appends_at_once_arrive_once_each_at_an_idling_client(site, pair):
     one, two = pair
     two.send(b"i IDLE\r\n")
     assert await two.line() == b"+ idling"
@@ -176,7 +190,7 @@ async def test_a_lost_wakeup_is_made_good(site: Site, connect, monkeypatch):
     assert await client.line() == b"* 1 EXISTS"
 
 
-async def test_a_deleted_folder_empties_under_its_readers(pair):
+async def test_a_deleted_folder_empties_under_its_readers(site, pair):
     one, two = pair
     await one.ok("CREATE Temp")
     await one.append("Temp", a_mail())
@@ -207,7 +221,7 @@ async def test_seen_is_each_readers_own_in_a_shared_mailbox(site: Site, process:
     one, two = clients
 
     await one.ok("STORE 1 +FLAGS.SILENT (\\Seen \\Flagged)")
-    await settled()
+    await site.settled()
     assert await two.ok("NOOP") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged))"]
     assert await two.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS (\\Flagged))"]
     assert await one.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS (\\Flagged \\Seen))"]
@@ -265,7 +279,7 @@ async def test_random_work_of_three_clients_leaves_all_with_the_same_mailbox(sit
         else:
             assert not any(b"EXPUNGE" in line.split()[2:3] for line in lines[:-1])
             take_in(model, lines[:-1])
-    await settled()
+    await site.settled()
     for client, model in zip(clients, models, strict=True):
         take_in(model, await client.ok("NOOP"))
         take_in(model, await client.ok("UID FETCH 1:* (UID)"))
