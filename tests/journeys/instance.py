@@ -222,9 +222,12 @@ class Load:
                         self.unexpected.append(f"{refusal.smtp_code} {refusal.smtp_error!r}")
                         return
                     client = self._close(client)
+                    time.sleep(0.05)
                 except smtplib.SMTPRecipientsRefused as refusal:
-                    self.unexpected.append(f"{list(refusal.recipients.values())}")
-                    return
+                    if any(code >= 500 for code, _ in refusal.recipients.values()):
+                        self.unexpected.append(f"{list(refusal.recipients.values())}")
+                        return
+                    client = self._close(client)
                 except (OSError, smtplib.SMTPException):
                     client = self._close(client)
                     time.sleep(0.05)
