@@ -266,3 +266,24 @@ async def test_a_fault_of_the_disk_is_told_as_temporary_without_its_text(unserve
     assert unserved.accepted == []
     assert (await client.say("NOOP")).startswith("250")
     client.leave()
+
+
+async def test_a_fault_after_acceptance_does_not_take_the_250_back(world, client, monkeypatch):
+    def fail(entry):
+        raise RuntimeError("courier not there")
+
+    object.__setattr__(world.server._shared.services, "on_accepted", fail)
+
+    assert (await client.submit(message())).startswith("250 2.0.0")
+
+
+async def test_no_log_line_holds_content_addresses_or_secrets_even_at_debug(world, caplog):
+    caplog.set_level("DEBUG")
+    client = await Client.signed_in(world)
+    await client.submit(message(body="clinical"), f"{patient_number(1)}@{PATIENTS}")
+    await client.say("CLINICAL words after a refused DATA")
+    await client.say(f"MAIL FROM:<bob@{DOMAIN}>")
+    client.leave()
+
+    for secret in ("clinical", "CLINICAL", "right", patient_number(1), plain("alice", "right"), f"bob@{DOMAIN}"):
+        assert secret not in caplog.text
