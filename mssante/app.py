@@ -4,28 +4,53 @@
 worker process from its first line to its last.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import logging
 import os
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
+import uvloop
+
+from mssante.access.authentication import Authenticator
+from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.courier.courier import Courier
+from mssante.courier.journey import Journey
+from mssante.courier.journey import Operator as JourneyOperator
+from mssante.filing.clerk import Clerk
+from mssante.filing.inspect import InspectLimits
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
+from mssante.mail.admission import Admission, AdmissionLimits
+from mssante.mail.consultations import Consultations
+from mssante.mail.mailboxes import MailboxService
+from mssante.servers import logs
+from mssante.servers.imap.limits import ImapLimits
+from mssante.servers.imap.listener import ImapServer
+from mssante.servers.limits import ConnectionLimits
+from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
+from mssante.servers.smtp.submission import SubmissionServer
+from mssante.servers.tls import server_context
 from mssante.settings import Settings
 from mssante.storage import migrate
+from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring
+from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
+from mssante.storage.spool import StoredSpool
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 
 _LOG: Final = logging.getLogger(__name__)
@@ -138,6 +163,190 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
         yield _lock_within(lock, seconds)
     finally:
         os.close(lock)
+
+
+class Worker:
+    """One worker process's services: what listens, what carries, what serves the mailboxes."""
+
+    def __init__(self, stores: Stores, spools: Sequence[StoredSpool]) -> None:
+        """`spools`: this worker's own first, then those of slots that nobody serves any more."""
+        settings, operator = stores.settings, stores.settings.operator
+        self._stores = stores
+        self._spools = spools
+        self._tls = server_context(settings.tls.certificate, settings.tls.key)
+        audit_log = StoredAuditLog(stores.databases["directory"], stores.clock)
+        self.authenticator = Authenticator(
+            stores.directory,
+            Passwords(argon2_cost(settings), threads=settings.access.argon2_threads),
+            audit_log,
+            stores.clock,
+            patients_allowed=settings.access.patients_allowed,
+            remember_for=timedelta(seconds=settings.access.cache_seconds),
+        )
+        self.courier = Courier(
+            Journey(
+                operator=JourneyOperator(operator.domain, operator.name or operator.domain),
+                directory=stores.directory,
+                blobs=stores.mail_blobs,
+                deliveries=stores.mailboxes,
+                clerk=Clerk(
+                    stores.directory,
+                    stores.documents,
+                    source_id=f"{operator.oid_arc}.1",
+                    sandbox=operator.sandbox,
+                ),
+                limits=InspectLimits(),
+                report_policy=settings.filing.report,
+            ),
+            spools,
+        )
+        self.mailboxes = MailboxService(
+            stores.mailboxes,
+            stores.mail_blobs,
+            stores.clock,
+            Consultations(StoredAuditLog(stores.databases["mail"], stores.clock)),
+        )
+        connections = ConnectionLimits(
+            total=settings.limits.connections,
+            per_peer=settings.limits.connections_per_peer or settings.limits.connections,
+        )
+        self.submission = SubmissionServer(
+            SubmissionServices(
+                admission=Admission(
+                    stores.directory,
+                    stores.clock,
+                    frozenset(operator.patient_domains),
+                    operator.domain,
+                    AdmissionLimits(
+                        max_size=settings.limits.message_bytes,
+                        max_recipients=settings.limits.recipients,
+                    ),
+                ),
+                authenticator=self.authenticator,
+                spool=spools[0],
+                on_accepted=self.courier.accepted,
+            ),
+            hostname=operator.domain,
+            tls=self._tls,
+            audit=audit_log,
+            clock=stores.clock,
+            limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
+            connections=connections,
+        )
+        self.imap = ImapServer(
+            self.mailboxes,
+            self.authenticator,
+            self._tls,
+            ImapLimits(
+                max_message=settings.limits.message_bytes,
+                max_connections=settings.limits.connections,
+                seconds_of_silence=settings.limits.imap_idle_seconds,
+            ),
+        )
+
+    async def start(self, listening: Listening) -> None:
+        """Recover what was left, then accept."""
+        for spool in self._spools:
+            await spool.recover()
+        self.mailboxes.start()
+        self.courier.start()
+        for name, sockets in listening.items():
+            implicit = name in ("submissions", "imaps")
+            if name in ("submission", "submissions"):
+                await self.submission.start(sockets, implicit_tls=implicit)
+            else:
+                for sock in sockets:
+                    await self.imap.listen(sock, implicit_tls=implicit)
+
+    async def stop(self) -> None:
+        """Accept nothing more, let what is under way end, keep the rest for the next start."""
+        grace = self._stores.settings.workers.stop_seconds / 2
+        await asyncio.gather(
+            self.submission.stop(grace_seconds=grace), self.imap.close(grace=grace)
+        )
+        await self.courier.stop()
+        await self.mailboxes.close()
+        await self.authenticator.flush()
+
+
+def argon2_cost(settings: Settings) -> Argon2Cost:
+    """What a password hash costs on this instance."""
+    access = settings.access
+    return Argon2Cost(access.argon2_memory_kib, access.argon2_passes, access.argon2_lanes)
+
+
+def run_worker(
+    settings: Settings,
+    slot: str,
+    slots: Sequence[str],
+    listening: Listening,
+    ready: Callable[[], None],
+) -> int:
+    """Be one worker process until SIGTERM.
+
+    Args:
+        settings: the instance's.
+        slot: this worker's own.
+        slots: those of all workers; the first one's adopts the spools of former slots.
+        listening: sockets that the supervisor bound.
+        ready: called once, when every listener accepts.
+
+    Returns:
+        The process's exit code.
+    """
+    logs.configure(settings.logging.level, context={"worker": slot})
+    layout = layout_of(settings)
+    with ExitStack() as locks:
+        if not locks.enter_context(hold_slot(layout, slot)):
+            _LOG.error("another process holds this slot", extra={"slot": slot})
+            return 1
+        orphans = [other for other in layout.slots() if other not in slots]
+        adopted = [
+            other
+            for other in (orphans if slot == slots[0] else [])
+            if locks.enter_context(hold_slot(layout, other, seconds=0))
+        ]
+        uvloop.run(_serve(settings, [slot, *adopted], listening, ready))
+    return 0
+
+
+async def _serve(
+    settings: Settings, slots: Sequence[str], listening: Listening, ready: Callable[[], None]
+) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    hear = _Relay()
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(settings, f"{slots[0]}b", hear))
+        spools = [await _open_spool(stack, stores, slot) for slot in slots]
+        worker = Worker(stores, spools)
+        hear.to = worker.mailboxes.on_folder_changed
+        stores.wakeups.listen(asyncio.get_running_loop())
+        await worker.start(listening)
+        ready()
+        await stopping.wait()
+        await worker.stop()
+
+
+class _Relay:
+    """Hands wake-ups on to a service that is made after the stores."""
+
+    to: FolderListener | None = None
+
+    def __call__(self, folder_number: int, highestmodseq: int) -> None:
+        if self.to is not None:
+            self.to(folder_number, highestmodseq)
+
+
+async def _open_spool(stack: AsyncExitStack, stores: Stores, slot: str) -> StoredSpool:
+    stores.layout.create_spool(slot)
+    database = stores.layout.open(migrate.SPOOL, slot)
+    stack.push_async_callback(database.close)
+    journal = Journal(stores.layout.mail_segments, slot, stores.keyring)
+    spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)
+    stack.push_async_callback(spool.close)
+    return spool
 
 
 def _lock_within(lock: int, seconds: float) -> bool:

@@ -132,7 +132,7 @@ class Supervisor:
                 slot,
                 self._slots,
                 self._sockets,
-                lambda: os.write(ready, b"r") and None,
+                lambda: _tell(ready),
             )
         except BaseException:  # noqa: BLE001 - the last frame of this process
             _LOG.exception("a worker failed")
@@ -222,6 +222,10 @@ class Supervisor:
         while self._workers:
             pid, _ = os.waitpid(-1, 0)
             self._workers.pop(pid, None)
+
+
+def _tell(ready: int) -> None:
+    os.write(ready, b"r")
 
 
 @contextlib.contextmanager

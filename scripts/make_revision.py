@@ -1,6 +1,6 @@
 """Write the next migration of one database from its tables: for developers.
 
-    python scripts/make_revision.py mail 0002 "Add a column"
+python scripts/make_revision.py mail 0002 "Add a column"
 """
 
 import argparse

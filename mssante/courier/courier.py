@@ -123,7 +123,7 @@ class Courier:
 
 def delay_after(attempts: int) -> timedelta:
     """Doubling from one second, at most half an hour, with a quarter of jitter."""
-    delay = min(_FIRST_DELAY * 2**attempts, _LONGEST_DELAY)
+    delay: timedelta = min(_FIRST_DELAY * 2**attempts, _LONGEST_DELAY)
     return delay * (0.75 + secrets.randbelow(1000) / 2000)
 
 

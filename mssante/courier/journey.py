@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mssante.access.audit import AuditEntry, AuditKind
 from mssante.directory.model import Mailbox, MailboxState
 from mssante.directory.ports import Directory
 from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
@@ -93,13 +94,18 @@ class Journey:
         self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
     ) -> None:
         receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
-        if not receiving:
-            return
         prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
         message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
         size = len(prefix) + entry.blob.length
         await self.deliveries.deliver(
-            Delivery(entry.id, message, size, entry.accepted_at, receiving)
+            Delivery(
+                entry.id,
+                message,
+                size,
+                entry.accepted_at,
+                receiving,
+                admission=_admission(entry),
+            )
         )
 
     async def _report(
@@ -145,6 +151,19 @@ class Journey:
                 kind="report",
             )
         )
+
+
+def _admission(entry: SpoolEntry) -> AuditEntry:
+    envelope = entry.envelope
+    return AuditEntry(
+        AuditKind.ADMISSION,
+        "DATA",
+        "done",
+        actor=envelope.account_id,
+        subject=envelope.mailbox_id,
+        correlation=entry.id,
+        facts={"size": entry.blob.length, "recipients": len(envelope.recipients)},
+    )
 
 
 def _waiting(mailboxes: Sequence[Mailbox]) -> tuple[Mailbox, ...]:

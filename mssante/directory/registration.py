@@ -128,12 +128,12 @@ class Registration:
         Raises:
             RegistrationError, IdentifierError, Duplicate: nothing was created.
         """
+        mailbox = await self._mailbox(MailboxType.PERSONAL, name, address)
         account = replace(
             _account(AccountRole.PROFESSIONAL, name, credentials),
             rpps=Rpps.parse(rpps).number,
             profession=profession,
         )
-        mailbox = await self._mailbox(MailboxType.PERSONAL, name, address)
         await self._add(account, mailbox, act)
         return account, mailbox
 
@@ -147,8 +147,8 @@ class Registration:
         feeds_dmp: bool = False,
     ) -> tuple[Account, Mailbox]:
         """Open an organisation's mailbox with the account that owns it."""
-        account = _account(AccountRole.ORGANISATION, organisation.name, credentials)
         mailbox = await self._mailbox(MailboxType.ORGANISATION, organisation.name, address)
+        account = _account(AccountRole.ORGANISATION, organisation.name, credentials)
         mailbox = replace(mailbox, organisation_id=organisation.id, feeds_dmp=feeds_dmp)
         await self._add(account, mailbox, act)
         return account, mailbox
@@ -157,8 +157,8 @@ class Registration:
         self, name: str, address: str, credentials: Credentials, act: Act
     ) -> tuple[Account, Mailbox]:
         """Create an application with its mailbox."""
-        account = _account(AccountRole.APPLICATION, name, credentials)
         mailbox = await self._mailbox(MailboxType.APPLICATION, name, address)
+        account = _account(AccountRole.APPLICATION, name, credentials)
         await self._add(account, mailbox, act)
         return account, mailbox
 

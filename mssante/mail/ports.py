@@ -3,11 +3,12 @@
 Every method that changes something returns when the change is durable.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mssante.access.audit import AuditEntry
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import (
     BlobRef,
@@ -79,6 +80,8 @@ class Delivery:
     mailbox_ids: tuple[OpaqueId, ...]
     kind: str = "deliver"
     """Part of the effect key: ``deliver``, or ``report`` for what we write to the sender."""
+    admission: AuditEntry | None = None
+    """Recorded once with the first effect: the journal alone has witnessed it until then."""
 
 
 class Deliveries(Protocol):
@@ -87,7 +90,8 @@ class Deliveries(Protocol):
     async def deliver(self, delivery: Delivery) -> None:
         """Add the message to each INBOX in one transaction with its effect keys and audit.
 
-        A mailbox whose effect key is already there is left alone.
+        A mailbox whose effect key is already there is left alone. There may be no mailbox: then
+        only the admission is recorded.
         """
         ...
 
@@ -214,7 +218,7 @@ class Mailboxes(Protocol):
 
     def messages(
         self, folder: int, rows: Sequence[FolderRow]
-    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+    ) -> AsyncGenerator[tuple[FolderRow, StoredMessage], None]:
         """The stored messages of rows, in order, read in pieces; those expunged since are skipped."""
         ...
 

@@ -134,7 +134,10 @@ def verify(conn: Connection, tables: AuditTables, database: str) -> ChainReport:
         if head != bytes(row.head):
             faults.append(f"entry {sequence} was changed, or one before it was")
             head = bytes(row.head)
-        fault, is_erased = _check_columns(row)
+        try:
+            fault, is_erased = _check_columns(row)
+        except (ValueError, KeyError, TypeError):
+            fault, is_erased = "its leaf cannot be read", False
         erased += is_erased
         if fault:
             faults.append(f"entry {sequence}: {fault}")

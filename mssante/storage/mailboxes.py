@@ -4,7 +4,7 @@ Work on ranges: a change of flags is one UPDATE for each distinct outcome, never
 a folder is read in one pass. Every change takes the folder's next modseq.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, TypeVar
@@ -216,7 +216,7 @@ class StoredMailboxes:
         self,
         folder: int,  # noqa: ARG002 - a store that is partitioned by folder needs it
         rows: Sequence[FolderRow],
-    ) -> AsyncIterator[tuple[FolderRow, StoredMessage]]:
+    ) -> AsyncGenerator[tuple[FolderRow, StoredMessage], None]:
         """The stored messages of rows, in order; those that no folder holds any more are skipped."""
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
@@ -357,14 +357,14 @@ def _deliver(
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
+    if delivery.admission is not None:
+        # The spool id stands for the mailbox: an admission has none.
+        effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
+        if _insert_once(conn, EFFECT, effect):
+            audit.record(conn, received_at, delivery.admission)
     # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
     for mailbox_id in sorted(delivery.mailbox_ids):
-        effect = {
-            "spool_id": delivery.spool_id,
-            "kind": delivery.kind,
-            "target": mailbox_id,
-            "at": now,
-        }
+        effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
         if not _insert_once(conn, EFFECT, effect):
             continue
         if not changed:
@@ -388,6 +388,10 @@ def _deliver(
         )
         changed.append((number, modseq))
     return changed
+
+
+def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:
+    return {"spool_id": spool_id, "kind": kind, "target": target, "at": now}
 
 
 def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, create_engine, insert, inspect, select
 
 from mssante.access.audit import GENESIS
-from mssante.storage.schema import directory, mail, spool
+from mssante.storage.schema import directory, dmp, mail, spool
 from mssante.storage.schema.audit import AuditTables
 from mssante.storage.sqlite import sqlite_engine
 
@@ -34,6 +34,7 @@ class Schema:
 
 DIRECTORY: Final = Schema("directory", directory.METADATA, directory.AUDIT)
 MAIL: Final = Schema("mail", mail.METADATA, mail.AUDIT)
+DMP: Final = Schema("dmp", dmp.METADATA, dmp.AUDIT)
 SPOOL: Final = Schema("spool", spool.METADATA, spool.AUDIT)
 
 

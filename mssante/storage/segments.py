@@ -38,36 +38,35 @@ _LARGEST_BATCH: Final = 64
 class SegmentWriter:
     """Appends to this owner's newest segment. Not thread-safe: one thread uses it."""
 
-    def __init__(self, folder: Path, owner: str, keyring: Keyring) -> None:
-        """`owner` is the worker's slot: lower-case letters and digits."""
+    def __init__(self, folder: Path, owner: str) -> None:
+        """`owner` names a worker's slot and purpose: lower-case letters and digits."""
         self._folder = folder
         self._owner = owner
-        self._keyring = keyring
         self._descriptor = -1
         self._name = ""
         self._size = 0
 
-    def append(self, contents: Sequence[bytes]) -> list[BlobRef]:
-        """Write blobs and sync them: durable on return."""
+    def append(self, pieces: Sequence[bytes]) -> tuple[str, int]:
+        """Write byte strings one behind the other and sync them: durable on return.
+
+        Returns:
+            The segment's name and the offset of the first piece.
+
+        Raises:
+            OSError: nothing was written that anybody will ever refer to.
+        """
         self._open()
-        offset = start = self._size
-        pieces: list[bytes] = []
-        refs: list[BlobRef] = []
-        for content in contents:
-            key = os.urandom(KEY_BYTES)
-            pieces.extend(encrypt_blob(key, content))
-            refs.append(BlobRef(self._name, offset, len(content), self._keyring.wrap(key)))
-            offset += sealed_length(len(content))
+        start = self._size
         try:
-            _write_all(self._descriptor, pieces, start)
+            end = _write_all(self._descriptor, pieces, start)
             os.fdatasync(self._descriptor)
         except OSError:
-            # Part of it may be there (a full disk): forget the file, so that nothing is ever
-            # appended behind bytes of unknown state.
+            # Part of it may be there (a full disk): nothing is ever appended behind bytes of
+            # unknown state.
             self.close()
             raise
-        self._size = offset
-        return refs
+        self._size = end
+        return self._name, start
 
     def close(self) -> None:
         """Close the file."""
@@ -79,16 +78,32 @@ class SegmentWriter:
         if self._descriptor >= 0 and self._size < SEGMENT_BYTES:
             return
         self.close()
-        numbers = [int(p.name.rpartition("-")[2]) for p in self._folder.glob(f"{self._owner}-*")]
-        number = max(numbers, default=0) + 1
-        self._name = f"{self._owner}-{number:08d}"
+        number = max(segment_numbers(self._folder, self._owner), default=0) + 1
+        self._name = segment_name(self._owner, number)
         path = self._folder / self._name
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._size = 0
         sync_folder(self._folder)
 
 
-def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> None:
+def segment_name(owner: str, number: int) -> str:
+    """The name of an owner's segment."""
+    return f"{owner}-{number:08d}"
+
+
+def segment_numbers(folder: Path, owner: str) -> list[int]:
+    """The numbers of an owner's segments, ascending."""
+    return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob(f"{owner}-*"))
+
+
+def seal_blob(keyring: Keyring, content: bytes) -> tuple[bytes, bytes, list[bytes]]:
+    """Encrypt a blob with a new key: the key, the wrapped key, and the ciphertext's chunks."""
+    key = os.urandom(KEY_BYTES)
+    return key, keyring.wrap(key), list(encrypt_blob(key, content))
+
+
+def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> int:
+    """Write all pieces at an offset; the offset behind them."""
     for first in range(0, len(pieces), _IOV_MAX):
         group: list[bytes | memoryview] = list(pieces[first : first + _IOV_MAX])
         while group:
@@ -98,6 +113,7 @@ def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> None:
                 written -= len(group.pop(0))
             if written:
                 group[0] = memoryview(group[0])[written:]
+    return offset
 
 
 def sync_folder(folder: Path) -> None:
@@ -115,7 +131,7 @@ class SegmentBlobs:
     def __init__(self, folder: Path, owner: str, keyring: Keyring) -> None:
         self._folder = folder
         self._keyring = keyring
-        self._writer = SegmentWriter(folder, owner, keyring)
+        self._writer = SegmentWriter(folder, owner)
         self._open_files: OrderedDict[str, int] = OrderedDict()
         self._thread: GroupThread[bytes, BlobRef] = GroupThread(
             f"segments of {folder.name}", self._put, largest=_LARGEST_BATCH
@@ -157,7 +173,15 @@ class SegmentBlobs:
             os.close(self._open_files.popitem()[1])
 
     def _put(self, contents: Sequence[bytes]) -> Sequence[BlobRef]:
-        return self._writer.append(contents)
+        sealed = [seal_blob(self._keyring, content) for content in contents]
+        segment, offset = self._writer.append(
+            [chunk for _, _, chunks in sealed for chunk in chunks]
+        )
+        refs = []
+        for content, (_, wrapped, _) in zip(contents, sealed, strict=True):
+            refs.append(BlobRef(segment, offset, len(content), wrapped))
+            offset += sealed_length(len(content))
+        return refs
 
     def _file(self, segment: str) -> int:
         found = self._open_files.get(segment)

@@ -1,10 +1,13 @@
-"""The spool: what was accepted and is not yet wholly done.
+"""The spool of one slot: what was accepted and is not yet wholly done.
 
-Bodies go to the mail segments, where a delivered message stays without being copied; the entry's
-row holds the wrapped key and the sealed envelope. Admission is audited in the same transaction.
+New messages stand in the journal only. One that cannot be done at its first attempt becomes a row,
+so that it does not hold the journal: the row is durable before the journal's record is done.
 """
 
+import asyncio
 import json
+import logging
+from collections import deque
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,134 +16,235 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
-from mssante.kernel.opaque import OpaqueId, new_id
+from mssante.kernel.opaque import OpaqueId, id_text, new_id
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.mail.ports import BlobUnreadable
 from mssante.storage import audit
 from mssante.storage.database import Database
 from mssante.storage.encryption import seal, unseal
-from mssante.storage.schema.spool import SPOOL
+from mssante.storage.journal import Journal, Record
+from mssante.storage.schema.spool import JOURNAL_MARK, SPOOL
 from mssante.storage.segments import SegmentBlobs
+
+_LOG: Final = logging.getLogger(__name__)
+
+MOST_LIVE: Final = 20_000
+"""Accepted and not yet done: beyond this, senders are asked to come back (about 40 MB of memory)."""
+_PAUSE: Final = timedelta(seconds=5)
+"""Before an entry is tried again that could not even be deferred."""
+_WHY_LENGTH: Final = 200
 
 _DUE: Final = (
     select(SPOOL)
-    .where(
-        SPOOL.c.slot == bindparam("slot"),
-        SPOOL.c.state == "due",
-        SPOOL.c.due_at <= bindparam("now"),
-    )
+    .where(SPOOL.c.state == "due", SPOOL.c.due_at <= bindparam("now"))
     .order_by(SPOOL.c.due_at, SPOOL.c.id)
     .limit(bindparam("limit"))
 )
-_INSERT: Final = insert(SPOOL)
 _DELETE: Final = delete(SPOOL).where(SPOOL.c.id == bindparam("entry"))
-_WHY_LENGTH: Final = 200
 
 
 class StoredSpool:
-    """The `Spool` port: the entries of one slot."""
+    """The `Spool` port over a journal and, for what must be tried again, a table."""
 
-    def __init__(self, database: Database, blobs: SegmentBlobs, slot: str, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, blobs: SegmentBlobs, clock: Clock
+    ) -> None:
+        """`blobs` reads the folder that the journal writes to."""
         self._database = database
+        self._journal = journal
         self._blobs = blobs
-        self._slot = slot
         self._clock = clock
+        self._journaled: dict[OpaqueId, Record] = {}
+        """Live in the journal, carried or waiting."""
+        self._waiting: deque[tuple[int, SpoolEntry]] = deque()
+        """Of the journal, with the time when they are due: found at the start, or put back."""
         self._carried: set[OpaqueId] = set()
-        """Entries that a task of this process carries; another start finds them due again."""
+        """Rows that a task of this process carries."""
+        self._mark = 1
+
+    async def recover(self) -> int:
+        """Find what the slot's former process left; call once, before anything else.
+
+        Returns:
+            How many entries wait.
+        """
+        self._mark = await self._database.read(
+            lambda conn: conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
+        )
+        rows = await self._database.read(
+            lambda conn: {bytes(row.id) for row in conn.execute(select(SPOOL.c.id))}
+        )
+        for record in self._journal.recover(self._mark):
+            if record.id in rows:  # the end came between the row and the journal's mark
+                self._journal.done(record)
+                continue
+            if not self._intact(record):
+                continue
+            self._journaled[record.id] = record
+            self._waiting.append((0, _entry(record)))
+        return len(self._waiting)
 
     async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
-        """Keep a message; durable on return: 250 may be said."""
-        ref = await self._blobs.put(content)
-        accepted_at = self._clock.now()
-        entry = SpoolEntry(new_id(), accepted_at, envelope, ref)
-        now = to_milliseconds(accepted_at)
-        values = {
-            "id": entry.id,
-            "slot": self._slot,
-            "accepted_at": now,
-            "sealed": seal(self._blobs.key_of(ref), encode_envelope(envelope)),
-            "segment": ref.segment,
-            "offset": ref.offset,
-            "length": ref.length,
-            "wrapped_key": ref.wrapped_key,
-            "state": "due",
-            "attempts": 0,
-            "due_at": now,
-        }
-        admission = AuditEntry(
-            AuditKind.ADMISSION,
-            "DATA",
-            "done",
-            actor=envelope.account_id,
-            subject=envelope.mailbox_id,
-            correlation=entry.id,
-            facts={"size": len(content), "recipients": len(envelope.recipients)},
-        )
-        self._carried.add(entry.id)
+        """Keep a message; durable on return: 250 may be said.
+
+        Raises:
+            Refusal: TRY_LATER while too many accepted messages wait to be done.
+            OSError: the disk is full or broken.
+        """
+        if self._journal.live >= MOST_LIVE:
+            raise Refusal(Reason.TRY_LATER, "too many messages wait in the spool")
+        accepting = asyncio.ensure_future(self._accept(envelope, content))
         try:
-            await self._database.write(lambda conn: _insert(conn, values, now, admission))
-        except BaseException:
-            self._carried.discard(entry.id)
+            return await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            # The client is gone, but the message may be on the disk already: then it is ours.
+            accepting.add_done_callback(self._adopt)
             raise
-        return entry
 
     async def due(self, limit: int) -> list[SpoolEntry]:
-        """Entries whose time has come and that this process does not carry yet, oldest first."""
+        """Entries whose time has come and that no task of this process carries."""
         now = to_milliseconds(self._clock.now())
-        wanted = limit + len(self._carried)
-        rows = await self._database.read(
-            lambda conn: conn.execute(_DUE, {"slot": self._slot, "now": now, "limit": wanted}).all()
-        )
-        entries = [self._entry(row) for row in rows if OpaqueId(bytes(row.id)) not in self._carried]
-        self._carried.update(entry.id for entry in entries[:limit])
-        return entries[:limit]
+        entries: list[SpoolEntry] = []
+        while self._waiting and len(entries) < limit and self._waiting[0][0] <= now:
+            entries.append(self._waiting.popleft()[1])
+        wanted = limit - len(entries)
+        if wanted:
+            most = wanted + len(self._carried)
+            rows = await self._database.read(
+                lambda conn: conn.execute(_DUE, {"now": now, "limit": most}).all()
+            )
+            free = [row for row in rows if OpaqueId(bytes(row.id)) not in self._carried][:wanted]
+            self._carried.update(OpaqueId(bytes(row.id)) for row in free)
+            entries += [self._from_row(row) for row in free]
+        await self._move_mark()
+        return entries
 
     async def finish(self, entry_id: OpaqueId) -> None:
         """Forget an entry whose effects are all recorded."""
+        record = self._journaled.pop(entry_id, None)
+        if record is not None:
+            self._journal.done(record)
+            return
         await self._database.write(lambda conn: conn.execute(_DELETE, {"entry": entry_id}) and None)
         self._carried.discard(entry_id)
 
     async def defer(self, entry_id: OpaqueId, delay: timedelta, why: str) -> None:
         """Try again later."""
         due_at = to_milliseconds(self._clock.now() + delay)
-        await self._change(entry_id, why, {"due_at": due_at})
+        await self._put_back(entry_id, "due", due_at, why)
 
     async def set_aside(self, entry_id: OpaqueId, why: str) -> None:
         """Stop trying until a person decides."""
-        await self._change(entry_id, why, {"state": "aside"})
+        await self._put_back(entry_id, "aside", to_milliseconds(self._clock.now()), why)
 
     def release(self, entry_id: OpaqueId) -> None:
-        """No task of this process carries the entry any more; it stays due."""
+        """No task of this process carries the entry any more; it is due again in a while."""
+        record = self._journaled.get(entry_id)
+        if record is not None:
+            again = to_milliseconds(self._clock.now() + _PAUSE)
+            self._waiting.append((again, _entry(record)))
         self._carried.discard(entry_id)
 
-    async def _change(self, entry_id: OpaqueId, why: str, values: dict[str, object]) -> None:
-        changed = {**values, "why": why[:_WHY_LENGTH]}
-        await self._database.write(
-            lambda conn: (
-                conn.execute(
-                    update(SPOOL)
-                    .where(SPOOL.c.id == entry_id)
-                    .values(attempts=SPOOL.c.attempts + 1, **changed)
-                )
-                and None
-            )
+    async def close(self) -> None:
+        """Close the journal; the database belongs to who opened it."""
+        await self._journal.close()
+
+    async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        accepted_at = to_milliseconds(self._clock.now())
+        record = await self._journal.accept(
+            new_id(), accepted_at, encode_envelope(envelope), content
         )
+        self._journaled[record.id] = record
+        return SpoolEntry(record.id, from_milliseconds(accepted_at), envelope, record.blob)
+
+    def _adopt(self, accepting: asyncio.Future[SpoolEntry]) -> None:
+        if not accepting.cancelled() and accepting.exception() is None:
+            self._waiting.append((0, accepting.result()))
+
+    async def _put_back(self, entry_id: OpaqueId, state: str, due_at: int, why: str) -> None:
+        record = self._journaled.get(entry_id)
+        now = to_milliseconds(self._clock.now())
+        values = {"state": state, "due_at": due_at, "why": why[:_WHY_LENGTH]}
+
+        def work(conn: Connection) -> None:
+            if record is not None:
+                conn.execute(insert(SPOOL), {**self._row(record), **values, "attempts": 1})
+            else:
+                attempts = SPOOL.c.attempts + 1
+                conn.execute(
+                    update(SPOOL).where(SPOOL.c.id == entry_id).values(attempts=attempts, **values)
+                )
+            if state == "aside":
+                audit.record(
+                    conn,
+                    now,
+                    AuditEntry(
+                        AuditKind.ADMINISTRATION,
+                        "set aside",
+                        why[:_WHY_LENGTH],
+                        correlation=entry_id,
+                    ),
+                )
+
+        await self._database.write(work)
+        if record is not None:
+            del self._journaled[entry_id]
+            self._journal.done(record)
         self._carried.discard(entry_id)
 
-    def _entry(self, row: Row[Any]) -> SpoolEntry:
+    async def _move_mark(self) -> None:
+        """Remember the first segment that a start must look through; losing it costs time only."""
+        first = self._journal.first_live_segment()
+        if first <= self._mark:
+            return
+        self._mark = first
+
+        def work(conn: Connection) -> None:
+            conn.execute(delete(JOURNAL_MARK))
+            conn.execute(insert(JOURNAL_MARK), {"number": 1, "segment": first})
+
+        await self._database.write(work)
+
+    def _intact(self, record: Record) -> bool:
+        """Whether the body can be read; after a power cut, one that was not may lack parts."""
+        try:
+            self._blobs.read(record.blob)
+        except BlobUnreadable:
+            _LOG.error(
+                "an accepted message cannot be read back, or was not wholly written when it came",
+                extra={"spool_id": id_text(record.id), "segment": record.blob.segment},
+            )
+            self._journal.damaged(record)
+            return False
+        return True
+
+    def _row(self, record: Record) -> dict[str, object]:
+        ref = record.blob
+        return {
+            "id": record.id,
+            "accepted_at": record.accepted_at,
+            "sealed": seal(self._blobs.key_of(ref), record.envelope),
+            "segment": ref.segment,
+            "offset": ref.offset,
+            "length": ref.length,
+            "wrapped_key": ref.wrapped_key,
+        }
+
+    def _from_row(self, row: Row[Any]) -> SpoolEntry:
         ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
         envelope = decode_envelope(unseal(self._blobs.key_of(ref), bytes(row.sealed)))
-        return SpoolEntry(
-            OpaqueId(bytes(row.id)), from_milliseconds(row.accepted_at), envelope, ref, row.attempts
-        )
+        accepted_at = from_milliseconds(row.accepted_at)
+        return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts)
 
 
-def _insert(conn: Connection, values: dict[str, object], now: int, admission: AuditEntry) -> None:
-    conn.execute(_INSERT, values)
-    audit.record(conn, now, admission)
+def _entry(record: Record) -> SpoolEntry:
+    envelope = decode_envelope(record.envelope)
+    return SpoolEntry(record.id, from_milliseconds(record.accepted_at), envelope, record.blob)
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
-    """An envelope as JSON, for its sealed column."""
+    """An envelope as JSON, to be sealed."""
     return json.dumps(
         {
             "sender": str(envelope.sender) if envelope.sender else None,

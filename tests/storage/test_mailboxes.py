@@ -206,7 +206,7 @@ async def test_every_change_wakes_the_folders_readers(store, blobs, clock):
 
 
 async def test_the_declared_tables_are_the_migrated_ones(open_database):
-    for schema in (migrate.MAIL, migrate.SPOOL):
+    for schema in (migrate.DIRECTORY, migrate.MAIL, migrate.DMP, migrate.SPOOL):
         database = await open_database(schema)
 
         assert await database.read(lambda conn: migrate.differences(conn, schema)) == []

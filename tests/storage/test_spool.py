@@ -1,11 +1,18 @@
+import asyncio
+import logging
+import os
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
-from mssante.storage import migrate
+from mssante.storage import migrate, spool as spool_module
+from mssante.storage.journal import Journal
+from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 
 ENVELOPE = Envelope(
@@ -20,68 +27,221 @@ ENVELOPE = Envelope(
 
 
 @pytest.fixture
-async def reopen(open_database, blobs, clock):
+async def start(open_database, keyring, tmp_path, clock):
+    """Starts the slot's process anew; what the former one held in memory is gone."""
     database = await open_database(migrate.SPOOL)
-    return lambda slot="0": StoredSpool(database, blobs, slot, clock)
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    opened = []
+
+    async def start_it():
+        blobs = SegmentBlobs(folder, "w0b", keyring)
+        spool = StoredSpool(database, Journal(folder, "w0", keyring), blobs, clock)
+        await spool.recover()
+        opened.extend([spool, blobs])
+        return spool
+
+    yield start_it
+    for thing in opened:
+        await thing.close()
 
 
-async def test_what_was_accepted_is_due_after_a_restart(reopen, blobs):
-    entry = await reopen().accept(ENVELOPE, b"body")
-    [found] = await reopen().due(10)
+async def test_what_was_accepted_is_due_after_a_restart(start):
+    entry = await (await start()).accept(ENVELOPE, b"body")
 
-    assert (found.id, found.envelope) == (entry.id, ENVELOPE)
-    assert blobs.read(found.blob) == b"body"
+    again = await start()
+    [found] = await again.due(10)
+
+    assert (found.id, found.envelope, found.accepted_at) == (entry.id, ENVELOPE, entry.accepted_at)
+    assert again._blobs.read(found.blob) == b"body"
+    assert await again.due(10) == []
 
 
-async def test_the_accepting_process_does_not_get_its_entry_twice(reopen):
-    spool = reopen()
-    entry = await spool.accept(ENVELOPE, b"body")
+async def test_the_accepting_process_carries_its_entry_itself(start):
+    spool = await start()
+    await spool.accept(ENVELOPE, b"body")
 
     assert await spool.due(10) == []
-    spool.release(entry.id)
-    assert [e.id for e in await spool.due(10)] == [entry.id]
-    assert await spool.due(10) == []
 
 
-async def test_finished_entries_are_gone(reopen):
-    spool = reopen()
+async def test_finished_entries_are_gone_and_so_are_their_keys(start, tmp_path):
+    spool = await start()
     entry = await spool.accept(ENVELOPE, b"body")
+    path = tmp_path / "journal" / entry.blob.segment
+    assert entry.blob.wrapped_key in path.read_bytes()
     await spool.finish(entry.id)
 
-    assert await reopen().due(10) == []
+    assert entry.blob.wrapped_key not in path.read_bytes()
+    assert await (await start()).due(10) == []
 
 
-async def test_deferred_entries_come_back_when_their_time_comes(reopen, clock):
-    spool = reopen()
+async def test_many_at_once_share_their_syncs_and_all_come_back(start, monkeypatch):
+    syncs = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (syncs.append(fd), real(fd)))
+    spool = await start()
+    bodies = [os.urandom(100 + n * 977) for n in range(200)]
+    entries = await asyncio.gather(*(spool.accept(ENVELOPE, body) for body in bodies))
+    for entry in entries[::2]:
+        await spool.finish(entry.id)
+
+    again = await start()
+    found = await again.due(500)
+
+    assert len(syncs) < 50
+    assert [e.id for e in found] == [e.id for e in entries[1::2]]
+    assert [again._blobs.read(e.blob) for e in found] == bodies[1::2]
+
+
+async def test_deferred_entries_come_back_when_their_time_comes_also_after_a_restart(start, clock):
+    spool = await start()
     entry = await spool.accept(ENVELOPE, b"body")
     await spool.defer(entry.id, timedelta(minutes=5), "database locked")
 
     assert await spool.due(10) == []
     clock.advance(minutes=6)
     [found] = await spool.due(10)
-    assert found.attempts == 1
+    assert (found.id, found.attempts, found.envelope) == (entry.id, 1, ENVELOPE)
+    await spool.defer(entry.id, timedelta(minutes=5), "again")
+    clock.advance(minutes=6)
+    again = await start()
+    [found] = await again.due(10)
+    assert found.attempts == 2
+    assert again._blobs.read(found.blob) == b"body"
+    await again.finish(entry.id)
+    assert await (await start()).due(10) == []
 
 
-async def test_entries_set_aside_wait_for_a_person(reopen, clock):
-    spool = reopen()
+async def test_a_kill_between_the_row_and_the_journals_mark_leaves_one_entry(start, monkeypatch):
+    spool = await start()
+    entry = await spool.accept(ENVELOPE, b"body")
+    monkeypatch.setattr(spool._journal, "done", lambda record: None)
+    await spool.defer(entry.id, timedelta(0), "killed here")
+
+    found = await (await start()).due(10)
+
+    assert [e.id for e in found] == [entry.id]
+
+
+async def test_entries_set_aside_wait_for_a_person(start, clock):
+    spool = await start()
     entry = await spool.accept(ENVELOPE, b"body")
     await spool.set_aside(entry.id, "our own fault")
     clock.advance(days=30)
 
     assert await spool.due(10) == []
+    assert await (await start()).due(10) == []
 
 
-async def test_each_slot_sees_its_own_entries(reopen):
-    await reopen("0").accept(ENVELOPE, b"body")
+async def test_a_released_entry_is_due_again_after_a_pause(start, clock):
+    spool = await start()
+    entry = await spool.accept(ENVELOPE, b"body")
+    spool.release(entry.id)
 
-    assert await reopen("1").due(10) == []
-    assert len(await reopen("0").due(10)) == 1
+    assert await spool.due(10) == []
+    clock.advance(seconds=6)
+    assert [e.id for e in await spool.due(10)] == [entry.id]
 
 
-async def test_the_null_sender_survives(reopen):
-    from dataclasses import replace
+async def test_the_null_sender_survives(start):
+    envelope = replace(ENVELOPE, sender=None, account_id=None, mailbox_id=None)
+    await (await start()).accept(envelope, b"x")
+    [found] = await (await start()).due(1)
 
-    await reopen().accept(replace(ENVELOPE, sender=None, account_id=None, mailbox_id=None), b"x")
-    [found] = await reopen().due(1)
+    assert found.envelope == envelope
 
-    assert found.envelope.sender is None
+
+@pytest.mark.parametrize("keep", [0, 1, 60, 112, 300, 5_000, 69_000])
+async def test_a_record_cut_off_by_a_power_cut_is_passed_over_and_the_next_start_goes_on(
+    start, tmp_path, keep
+):
+    spool = await start()
+    first = await spool.accept(ENVELOPE, b"whole")
+    second = await spool.accept(ENVELOPE, os.urandom(70_000))
+    record = spool._journaled[second.id]
+    os.truncate(tmp_path / "journal" / second.blob.segment, record.offset + keep)
+
+    again = await start()
+    assert [e.id for e in await again.due(10)] == [first.id]
+    third = await again.accept(ENVELOPE, b"new")
+    assert third.blob.segment != second.blob.segment
+    assert [e.id for e in await (await start()).due(10)] == [first.id, third.id]
+
+
+@pytest.mark.parametrize("hole", [0, 4, 20, 100, 150, 2_000])
+async def test_a_hole_before_intact_records_costs_only_the_damaged_one_and_is_an_alarm(
+    start, tmp_path, caplog, hole
+):
+    spool = await start()
+    first = await spool.accept(ENVELOPE, os.urandom(4_000))
+    second = await spool.accept(ENVELOPE, b"intact")
+    path = tmp_path / "journal" / first.blob.segment
+    with path.open("r+b") as file:
+        file.seek(hole)
+        file.write(bytes(64))
+
+    caplog.set_level(logging.WARNING)
+    found = await (await start()).due(10)
+
+    assert [e.id for e in found] == [second.id]
+    assert caplog.records
+
+
+async def test_the_mark_moves_behind_what_is_done_and_a_start_does_not_look_before_it(
+    start, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
+    spool = await start()
+    entries = [await spool.accept(ENVELOPE, b"%d" % n) for n in range(5)]
+    for entry in entries[:3]:
+        await spool.finish(entry.id)
+    await spool.due(1)
+
+    assert spool._mark == 4
+    again = await start()
+    assert again._mark == 4
+    assert [e.id for e in await again.due(10)] == [e.id for e in entries[3:]]
+
+
+async def test_beyond_its_bound_the_spool_asks_to_come_back(start, monkeypatch):
+    monkeypatch.setattr(spool_module, "MOST_LIVE", 2)
+    spool = await start()
+    entry = await spool.accept(ENVELOPE, b"1")
+    await spool.accept(ENVELOPE, b"2")
+    with pytest.raises(Refusal) as refused:
+        await spool.accept(ENVELOPE, b"3")
+    assert refused.value.reason is Reason.TRY_LATER
+    await spool.finish(entry.id)
+
+    await spool.accept(ENVELOPE, b"3")
+
+
+async def test_a_message_whose_client_left_during_the_sync_is_carried_all_the_same(start):
+    spool = await start()
+    accepting = asyncio.ensure_future(spool.accept(ENVELOPE, b"body"))
+    await asyncio.sleep(0)
+    accepting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await accepting
+    for _ in range(100):
+        found = await spool.due(10)
+        if found:
+            break
+        await asyncio.sleep(0.01)
+
+    assert [spool._blobs.read(entry.blob) for entry in found] == [b"body"]
+
+
+async def test_a_full_disk_accepts_nothing_and_the_next_message_is_well(start, monkeypatch):
+    spool = await start()
+
+    def full(fd, pieces, offset):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", full)
+        with pytest.raises(OSError):
+            await spool.accept(ENVELOPE, b"body")
+    await spool.accept(ENVELOPE, b"body")
+
+    assert len(await (await start()).due(10)) == 1

@@ -1,4 +1,4 @@
-"""Tables of the spool: accepted messages whose effects are not all recorded yet."""
+"""Tables of a slot's spool: messages that could not be done at once, and where the journal begins."""
 
 from typing import Final
 
@@ -13,7 +13,6 @@ SPOOL: Final = Table(
     "spool_entry",
     METADATA,
     Column("id", LargeBinary(16), primary_key=True),
-    Column("slot", Text, nullable=False, comment="whose courier carries it"),
     Column("accepted_at", BigInteger, nullable=False, comment="milliseconds, UTC"),
     Column("sealed", LargeBinary, nullable=False, comment="the envelope, with the blob's key"),
     Column("segment", Text, nullable=False),
@@ -24,5 +23,12 @@ SPOOL: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False, comment="milliseconds, UTC"),
     Column("why", Text, comment="of the last failure; free of content"),
-    Index("ix_spool_due", "slot", "state", "due_at"),
+    Index("ix_spool_due", "state", "due_at"),
+)
+
+JOURNAL_MARK: Final = Table(
+    "journal_mark",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("segment", BigInteger, nullable=False, comment="first one with an entry not done"),
 )

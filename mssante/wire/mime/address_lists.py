@@ -24,6 +24,10 @@ class MailboxEntry(NamedTuple):
     host: bytes | None
     """Domain; empty where the address has none, None only around groups."""
 
+    def __repr__(self) -> str:
+        # A patient's address is the social security number, and a name is a name.
+        return "MailboxEntry(***)"
+
 
 _GROUP_END: Final = MailboxEntry(None, None, None, None)
 
@@ -83,6 +87,41 @@ def _one_blank(words: bytes) -> bytes:
     return b" ".join(words.split())
 
 
+class _Words:
+    """Words of an address or of a display name, and where its last @ stands."""
+
+    __slots__ = ("_at", "_words")
+
+    def __init__(self) -> None:
+        self._words: list[bytes] = []
+        self._at: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
+    @property
+    def is_route(self) -> bool:
+        """Whether a source route may be going on: <@a,@b:local@domain>."""
+        return bool(self._words) and self._words[0] == b"@" and self._at is not None
+
+    def add(self, word: bytes, *, after_blank: bool, is_at: bool = False) -> None:
+        if after_blank and self._words:
+            self._words.append(b" ")
+        if is_at:
+            self._at = len(self._words)
+        self._words.append(word)
+
+    def text(self) -> bytes:
+        return b"".join(self._words).strip()
+
+    def address(self) -> tuple[bytes, bytes]:
+        """Local part and domain, each empty where it lacks."""
+        at = len(self._words) if self._at is None else self._at
+        # Blanks around the dots of a domain are obsolete syntax (RFC 5322 section 4.4).
+        host = b"".join(self._words[at + 1 :]).replace(b" ", b"")
+        return b"".join(self._words[:at]).strip(), host
+
+
 class _ListReader:
     """Reads any address list token by token and keeps what it understands."""
 
@@ -92,81 +131,78 @@ class _ListReader:
         self._start()
 
     def _start(self) -> None:
-        self._phrase: list[bytes] = []
-        """Words outside the angle brackets; each with the blank before it, if there was one."""
-        self._angle: list[bytes] | None = None
-        """Words inside the angle brackets, None before them."""
-        self._in_angle = False
-        self._comment: bytes | None = None
+        self._phrase = _Words()
+        self._angle: _Words | None = None
+        """What stands between the angle brackets; None before them."""
+        self._current = self._phrase
+        self._comment = b""
         self._blank = False
 
     def read(self, text: bytes, position: int) -> None:
         end = len(text)
         while position < end:
             found = _TOKEN.match(text, position)
-            if found is None:
-                # A stray bracket or backslash.
-                position += 1
-                continue
+            assert found is not None, "one alternative takes any octet"
             position = found.end()
             kind = found.lastgroup
-            if kind == "special":
-                position = self._special(found[0], text, position)
-            elif kind == "blank":
+            if kind == "blank":
                 self._blank = True
+            elif found[0] == b"(":
+                position = self._read_comment(text, position)
+            elif kind == "special":
+                self._special(found[0])
             else:
-                self._word(_unquoted(found[0]) if kind == "quoted" else found[0])
+                self._add(_unquoted(found[0]) if kind == "quoted" else found[0])
         self._finish()
-        if self._in_group:
-            self._entries.append(_GROUP_END)
+        self._end_group()
 
-    def _word(self, word: bytes) -> None:
-        target = self._angle if self._in_angle and self._angle is not None else self._phrase
-        if self._blank and target:
-            target.append(b" ")
+    def _add(self, word: bytes, *, is_at: bool = False) -> None:
+        self._current.add(word, after_blank=self._blank, is_at=is_at)
         self._blank = False
-        target.append(word)
 
-    def _special(self, special: bytes, text: bytes, position: int) -> int:
-        if special == b"(":
-            return self._read_comment(text, position)
-        if special == b"<":
-            self._angle = []
-            self._in_angle = True
-            self._blank = False
+    def _special(self, special: bytes) -> None:
+        if special == b"@":
+            self._add(special, is_at=True)
+        elif special == b"<":
+            self._open_angle()
         elif special == b">":
-            self._in_angle = False
-        elif special == b"@":
-            # As an object of its own, so that a quoted "@" stays part of its word.
-            (self._angle if self._in_angle and self._angle is not None else self._phrase).append(
-                _AT
-            )
-            self._blank = False
+            self._current = self._phrase
         elif special == b":":
             self._colon()
+        elif special == b",":
+            # A comma may stand inside the brackets of a source route only.
+            if self._current is self._phrase or not self._current.is_route:
+                self._finish()
         elif special == b";":
             self._finish()
-            if self._in_group:
-                self._entries.append(_GROUP_END)
-            self._in_group = False
-        elif self._in_angle:
-            # Between the hosts of a source route: <@a,@b:local@domain>.
-            self._blank = False
-        else:
+            self._end_group()
+
+    def _open_angle(self) -> None:
+        if self._angle is not None:
+            # Two addresses without a comma between them: none may hide the other.
             self._finish()
-        return position
+        self._angle = self._current = _Words()
+        self._blank = False
 
     def _colon(self) -> None:
-        if self._in_angle:
-            # What stands before was a source route (RFC 5322 section 4.4), to be ignored.
-            self._angle = []
+        if self._current is not self._phrase:
+            # What stands before was a source route, to be ignored (RFC 5322 section 4.4).
+            self._angle = self._current = _Words()
             self._blank = False
-        elif not self._in_group:
-            self._entries.append(MailboxEntry(None, None, b"".join(self._phrase), None))
+        elif self._angle is not None or self._in_group:
+            self._finish()
+        else:
+            self._entries.append(MailboxEntry(None, None, self._phrase.text(), None))
             self._in_group = True
             self._start()
 
+    def _end_group(self) -> None:
+        if self._in_group:
+            self._entries.append(_GROUP_END)
+        self._in_group = False
+
     def _read_comment(self, text: bytes, position: int) -> int:
+        """Keep a comment's text: the last one is the name in the form local@domain (Name)."""
         depth = 1
         kept: list[bytes] = []
         end = len(text)
@@ -180,29 +216,20 @@ class _ListReader:
                 depth -= 1
             else:
                 kept.append(_ESCAPE.sub(rb"\1", found[0]))
-        # The last comment is the name in the form local@domain (Name).
         self._comment = b"".join(kept).strip()
         self._blank = True
         return position
 
     def _finish(self) -> None:
         if self._angle is not None:
-            name = b"".join(self._phrase).strip()
-            self._append(name, self._angle)
-        elif self._phrase:
-            self._append(self._comment or b"", self._phrase)
+            mailbox, host = self._angle.address()
+            name = self._phrase.text() or self._comment
+        else:
+            mailbox, host = self._phrase.address()
+            name = self._comment
+        if self._angle is not None or self._phrase:
+            self._entries.append(MailboxEntry(name or None, None, mailbox, host))
         self._start()
-
-    def _append(self, name: bytes, words: list[bytes]) -> None:
-        at = max((i for i, word in enumerate(words) if word is _AT), default=len(words))
-        mailbox = b"".join(words[:at]).strip()
-        # Blanks around the dots of a domain are obsolete syntax (RFC 5322 section 4.4).
-        host = b"".join(words[at + 1 :]).replace(b" ", b"")
-        self._entries.append(MailboxEntry(name or None, None, mailbox, host))
-
-
-_AT: Final = bytes(bytearray(b"@x"))[:1]
-"""The separator of local part and domain; compared by identity."""
 
 
 def _unquoted(quoted: bytes) -> bytes:

@@ -5,7 +5,8 @@ import codecs
 import re
 from typing import Final
 
-_WORD: Final = re.compile(rb"=\?([!-)+->@-~]{1,40}+)\?([BbQq])\?([!->@-~]*+)\?=", re.DOTALL)
+# Blanks inside a word are wrong and common.
+_WORD: Final = re.compile(rb"=\?([!-<>@-~]{1,40}+)\?([BbQq])\?([\t ->@-~]*+)\?=", re.DOTALL)
 _BETWEEN_WORDS: Final = re.compile(rb"[ \t\r\n]++\Z")
 _Q_ESCAPE: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]++")

@@ -15,7 +15,6 @@ from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeError, MimeFault, MimeL
 _FIELD: Final = re.compile(rb"(?m)^([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _LINE_END: Final = re.compile(rb"[\r\n]+")
-_EMPTY_LINE_END: Final = re.compile(rb"(?:\A|(?<=\n))\r?\n\Z")
 
 ADDRESS_FIELDS: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
 
@@ -42,10 +41,11 @@ def fields(block: bytes) -> Iterator[Field]:
 
 def unfold(value: bytes) -> bytes:
     """A field value on one line (RFC 5322 section 2.2.3), without the blanks around it."""
+    value = value.strip()
     if b"\n" in value or b"\r" in value:
         # What is left after unfolding can only be a stray line end: it must not start a new line.
-        value = _LINE_END.sub(b" ", _FOLD.sub(b"", value.strip()))
-    return value.strip()
+        value = _LINE_END.sub(b" ", _FOLD.sub(b"", value))
+    return value
 
 
 def first(block: bytes, name: bytes) -> bytes | None:
@@ -89,9 +89,10 @@ def collect(block: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> dict[bytes, by
 
 
 @lru_cache(maxsize=256)
-def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
-    alternatives = b"|".join(re.escape(name) for name in sorted(names))
-    return re.compile(rb"\n(?:" + alternatives + rb")[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+")
+def _named(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Any of the fields called `names`, whole, with their last line end."""
+    alternatives = b"|".join(re.escape(name) for name in names)
+    return re.compile(rb"(?im)^(?:" + alternatives + rb")[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+")
 
 
 def select_fields(block: bytes, names: Iterable[bytes], *, negate: bool = False) -> bytes:
@@ -102,24 +103,18 @@ def select_fields(block: bytes, names: Iterable[bytes], *, negate: bool = False)
 
     Args:
         block: a whole header block.
-        names: field names in any case.
+        names: field names in any case; a tuple that comes again is compiled once.
         negate: take the fields that are not named.
     """
-    end = _EMPTY_LINE_END.search(block, max(0, len(block) - 3))
-    stop = end.start() if end else len(block)
-    wanted = frozenset(name.lower() for name in names)
-    if not wanted:
-        return block if negate else block[stop:]
-    # The search runs in a lower-case copy that starts with a line feed: index i of the copy is
-    # index i - 1 of the block, and a match that begins at the line feed covers block[start:end].
-    folded = b"\n" + block.lower()
-    spans = [(found.start(), found.end()) for found in _named(wanted).finditer(folded)]
-    if not negate:
-        return b"".join([block[start : min(after, stop)] for start, after in spans]) + block[stop:]
-    kept = []
-    position = 0
-    for start, after in spans:
-        kept.append(block[position:start])
-        position = after
-    kept.append(block[position:])
-    return b"".join(kept)
+    wanted = tuple(names)
+    if negate:
+        return _named(wanted).sub(b"", block) if wanted else block
+    selected = b"".join(_named(wanted).findall(block)) if wanted else b""
+    return selected + _empty_line(block)
+
+
+def _empty_line(block: bytes) -> bytes:
+    """The line that ends a header block, as it is written; nothing where there is none."""
+    if block.endswith(b"\n\r\n") or block == b"\r\n":
+        return b"\r\n"
+    return b"\n" if block.endswith(b"\n\n") or block == b"\n" else b""

@@ -12,6 +12,7 @@ class MimeFault(StrEnum):
     HEADER_TOO_LARGE = "header-too-large"
     TOO_MANY_FIELDS = "too-many-fields"
     FIELD_TOO_LONG = "field-too-long"
+    TOO_MANY_ADDRESSES = "too-many-addresses"
     TOO_MANY_PARAMETERS = "too-many-parameters"
     TOO_MANY_PARTS = "too-many-parts"
     TOO_DEEP = "too-deep"
@@ -20,7 +21,6 @@ class MimeFault(StrEnum):
     BODY_TOO_LARGE = "body-too-large"
     BASE64_ALPHABET = "base64-alphabet"
     BASE64_TRUNCATED = "base64-truncated"
-    QUOTED_PRINTABLE_MALFORMED = "quoted-printable-malformed"
     UNKNOWN_ENCODING = "unknown-encoding"
 
 
@@ -42,10 +42,15 @@ class MimeLimits:
 
     max_header_bytes: int = 256 * 1024
     """Of one header block: the message's, a part's, an attached message's."""
+    max_total_header_bytes: int = 1024 * 1024
+    """Of all header blocks of the message together; reading them is the costly part of a scan."""
     max_fields: int = 1000
     """Fields of one header block."""
     max_field_bytes: int = 128 * 1024
     """One field value, folded; some two thousand recipients fit in one To field."""
+    max_address_separators: int = 10_000
+    """The characters , ; : < in all address fields of the message: a bound on their addresses that
+    costs nothing to check. ENVELOPE writes an address of two octets in a hundred."""
     max_parameters: int = 256
     """Parameters of one field, RFC 2231 continuations counted one by one."""
     max_parts: int = 1000

@@ -16,13 +16,17 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 """Pairs (lower-case name, value). Continuations are joined; a name that ends in ``*`` has a value
 in the extended form charset'language'percent-encoded, as RFC 2231 section 6 wants for IMAP."""
 
-_TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
+# Names of types are at most 127 characters long (RFC 6838 section 4.2).
+_TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,127}+"
 _TYPE: Final = re.compile(rb"\s*+(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")")
 _FIRST_TOKEN: Final = re.compile(rb"[\s\"]*+(" + _TOKEN + rb")")
 _PARAMETER: Final = re.compile(
     rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)|([^;]*+))', re.DOTALL
 )
-_COMMENT_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|\\.|[()]|[^"\\()]++|\\', re.DOTALL)
+_OUTSIDE: Final = re.compile(
+    rb'(?:"(?:[^"\\]++|\\.)*+(?:"|\\?+\Z)|\\.|[^"\\()]++|\\\Z)++', re.DOTALL
+)
+_INSIDE: Final = re.compile(rb"(?:\\.|[^\\()]++|\\\Z)++", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 _CONTINUED: Final = re.compile(rb"([^*]++)(?:\*([0-9]{1,5}))?+(\*)?+\Z")
 
@@ -32,20 +36,26 @@ def strip_comments(value: bytes) -> bytes:
     if b"(" not in value:
         return value
     kept = []
-    depth = 0
-    for token in _COMMENT_TOKEN.findall(value):
-        if token == b"(":
+    depth = position = 0
+    while position < len(value):
+        # Quotes mean nothing inside a comment, and parentheses nothing inside quotes.
+        found = (_INSIDE if depth else _OUTSIDE).match(value, position)
+        if found is not None:
+            if not depth:
+                kept.append(found[0])
+            position = found.end()
+            continue
+        if value.startswith(b"(", position):
             depth += 1
-        elif token == b")":
+        else:
             depth = max(0, depth - 1)
             kept.append(b" ")
-        elif depth == 0:
-            kept.append(token)
+        position += 1
     return b"".join(kept)
 
 
 def token(value: bytes) -> bytes:
-    """The first token of a value, lower-case; empty where there is none."""
+    """The first token of a value, lower-case, at most 127 octets; empty where there is none."""
     found = _FIRST_TOKEN.match(strip_comments(unfold(value)))
     return found[1].lower() if found else b""
 
@@ -132,7 +142,7 @@ def raw_parameter(parameters: Parameters, name: bytes) -> bytes | None:
         if key == name:
             return value
         if key == name + b"*":
-            return unquote_to_bytes(value.split(b"'", 2)[-1])
+            return _extended(value)[1]
     return None
 
 
@@ -145,8 +155,14 @@ def text_parameter(parameters: Parameters, name: bytes) -> str | None:
     plain: bytes | None = None
     for key, value in parameters:
         if key == extended:
-            charset, _, rest = value.partition(b"'")
-            return decode_text(unquote_to_bytes(rest.partition(b"'")[2] or rest), charset)
+            charset, octets = _extended(value)
+            return decode_text(octets, charset)
         if key == name:
             plain = value
     return None if plain is None else decode_encoded_words(plain)
+
+
+def _extended(value: bytes) -> tuple[bytes, bytes]:
+    """Charset and octets of charset'language'percent-encoded; UTF-8 where the quotes lack."""
+    pieces = value.split(b"'", 2)
+    return (pieces[0] if len(pieces) == 3 else b"utf-8"), unquote_to_bytes(pieces[-1])

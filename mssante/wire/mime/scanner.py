@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from mssante.wire.mime.headers import collect
+from mssante.wire.mime.headers import ADDRESS_FIELDS, collect
 from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeError, MimeFault, MimeLimits
 from mssante.wire.mime.parameters import (
     Parameters,
@@ -36,6 +36,7 @@ _BOUNDARY_REST: Final = re.compile(rb"(--)?+[ \t]*+(?:\r?\n|\r?\Z)")
 _IDENTITY: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _MESSAGES: Final = frozenset((b"rfc822", b"global"))
 _CR: Final = 13
+_ADDRESS_SEPARATORS: Final = (b",", b";", b":", b"<")
 
 
 @dataclass(slots=True, repr=False)
@@ -69,6 +70,11 @@ class Part:
         return self.body_stop - self.body_start
 
     @property
+    def is_closed_message(self) -> bool:
+        """Whether it is an attached message that cannot be looked into, because it is encoded."""
+        return self.message is not None and self.encoding not in _IDENTITY
+
+    @property
     def media_type(self) -> str:
         """For instance ``text/plain``."""
         return f"{self.type.decode('ascii')}/{self.subtype.decode('ascii')}"
@@ -86,13 +92,15 @@ def scan(content: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> Part:
 class _Scan:
     """One pass over one message, with what it has counted so far."""
 
-    __slots__ = ("_boundary_lines", "_content", "_limits", "_parts")
+    __slots__ = ("_boundary_lines", "_content", "_header_bytes", "_limits", "_parts", "_separators")
 
     def __init__(self, content: bytes, limits: MimeLimits) -> None:
         self._content = content
         self._limits = limits
         self._parts = 0
         self._boundary_lines = 0
+        self._header_bytes = 0
+        self._separators = 0
 
     def part(
         self, start: int, stop: int, *, depth: int, messages: int, in_digest: bool = False
@@ -100,9 +108,14 @@ class _Scan:
         limits = self._limits
         self._count_part(depth)
         body_start = self._header_stop(start, stop)
-        if body_start - start > limits.max_header_bytes:
+        self._header_bytes += body_start - start
+        if (
+            body_start - start > limits.max_header_bytes
+            or self._header_bytes > limits.max_total_header_bytes
+        ):
             raise MimeError(MimeFault.HEADER_TOO_LARGE)
         fields = collect(self._content[start:body_start], limits)
+        self._count_addresses(fields)
         kind, subtype, parameters = self._type(fields.get(b"content-type"), in_digest=in_digest)
         written_encoding = fields.get(b"content-transfer-encoding")
         written_disposition = fields.get(b"content-disposition")
@@ -132,6 +145,13 @@ class _Scan:
             raise MimeError(MimeFault.TOO_MANY_PARTS)
         if depth > self._limits.max_depth:
             raise MimeError(MimeFault.TOO_DEEP)
+
+    def _count_addresses(self, fields: dict[bytes, bytes]) -> None:
+        for name in ADDRESS_FIELDS & fields.keys():
+            value = fields[name]
+            self._separators += sum(map(value.count, _ADDRESS_SEPARATORS))
+        if self._separators > self._limits.max_address_separators:
+            raise MimeError(MimeFault.TOO_MANY_ADDRESSES)
 
     def _header_stop(self, start: int, stop: int) -> int:
         """Just after the empty line that ends the header, or `stop` without one."""

@@ -1,0 +1,75 @@
+"""``mssante mailbox``: mailboxes and who may open them."""
+
+from typing import Final
+
+import typer
+
+from mssante.cli.instance import (
+    Instance,
+    config_path,
+    open_instance,
+    read_secret_argument,
+)
+from mssante.cli.output import CommandFailed, JsonOption, show, show_all
+from mssante.directory.model import Mailbox
+from mssante.kernel.address import Address
+
+app: Final = typer.Typer(name="mailbox", help="Mailboxes.", no_args_is_help=True)
+_PAGE: Final = 1000
+
+
+@app.command(name="list")
+def list_mailboxes(ctx: typer.Context, json: JsonOption = False) -> None:
+    """List mailboxes by address; patients appear under their pseudonym."""
+    with open_instance(config_path(ctx)) as instance:
+        lines = []
+        page = instance.run(instance.directory.list_mailboxes(limit=_PAGE))
+        while page:
+            lines += [described(each, instance) for each in page]
+            after = page[-1].address.key
+            page = instance.run(instance.directory.list_mailboxes(after=after, limit=_PAGE))
+    show_all(lines, ("id", "type", "state", "address", "name"), as_json=json)
+
+
+@app.command(name="show")
+def show_mailbox(ctx: typer.Context, address: str, json: JsonOption = False) -> None:
+    """Show a mailbox and who may open it; ADDRESS may be - (standard input) or @FILE."""
+    with open_instance(config_path(ctx)) as instance:
+        mailbox = by_address(instance, read_secret_argument(address))
+        grants = instance.run(instance.directory.grants_on(mailbox.id))
+        line = described(mailbox, instance)
+        line["access"] = [
+            {"login": account.login, "maySend": grant.may_send, "owner": grant.is_owner}
+            for account, grant in grants
+        ]
+    show(line, as_json=json)
+
+
+def by_address(instance: Instance, text: str) -> Mailbox:
+    """The mailbox at an address that was typed.
+
+    Raises:
+        CommandFailed: there is none.
+    """
+    try:
+        mailbox = instance.run(instance.directory.mailbox_by_address(Address.split(text)))
+    except ValueError as error:
+        raise CommandFailed(str(error)) from None
+    if mailbox is None:
+        raise CommandFailed("there is no mailbox with this address: see mssante mailbox list")
+    return mailbox
+
+
+def described(mailbox: Mailbox, instance: Instance) -> dict[str, object]:
+    """A mailbox for a listing: a patient's address and name stay unsaid."""
+    is_patient = mailbox.patient_id is not None
+    return {
+        "id": mailbox.id.hex(),
+        "type": mailbox.type.value,
+        "state": mailbox.state.value,
+        "address": instance.pseudonyms.of_address(mailbox.address),
+        "name": None if is_patient else mailbox.display_name,
+        "patient": mailbox.patient_id.hex() if mailbox.patient_id else None,
+        "organisation": mailbox.organisation_id.hex() if mailbox.organisation_id else None,
+        "feedsDmp": mailbox.feeds_dmp,
+    }

@@ -1,0 +1,136 @@
+"""``mssante patient``: registered patients, their mailbox and their DMP.
+
+Every option that takes an INS also takes ``-`` (standard input) or ``@FILE``, so that it need not
+stand in the process list. Listings show the pseudonym.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from mssante.cli.instance import Instance, act, checked_ins, config_path, open_instance
+from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.directory.model import Patient
+from mssante.directory.registration import default_ins_oid, number_space
+from mssante.kernel.traits import IdentityStatus, Sex, Traits
+
+app: Final = typer.Typer(name="patient", help="Registered patients.", no_args_is_help=True)
+_PAGE: Final = 1000
+
+InsOption = Annotated[
+    str, typer.Option("--ins", help="15 characters; - reads standard input, @FILE a file.")
+]
+OidOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ins-oid", help="Authority of the INS; by default the NIR's (test in a sandbox)."
+    ),
+]
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    ins: InsOption,
+    birth_name: Annotated[str, typer.Option(help="As on the birth certificate.")],
+    given: Annotated[str, typer.Option(help='All given names of the birth certificate: "A B".')],
+    sex: Annotated[Sex, typer.Option(help="Administrative gender.")],
+    birth_date: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="YYYY-MM-DD.")],
+    ins_oid: OidOption = None,
+    first_given: Annotated[
+        str | None, typer.Option(help="First given name, when it is not the first of the list.")
+    ] = None,
+    birth_place: Annotated[str | None, typer.Option(help="INSEE code, 5 characters.")] = None,
+    identity_status: Annotated[
+        IdentityStatus | None,
+        typer.Option(
+            help="By default QUAL in a sandbox when all five traits are given, else PROV."
+        ),
+    ] = None,
+    not_activated: Annotated[
+        bool, typer.Option("--not-activated", help="The mailbox receives, but nobody reads it yet.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Register a patient; opens the mailbox (activated) and the DMP."""
+    traits = Traits(birth_name, given, first_given, sex.value, f"{birth_date:%Y%m%d}", birth_place)
+    with open_instance(config_path(ctx)) as instance:
+        oid = ins_oid or default_ins_oid(sandbox=instance.sandbox)
+        patient, mailbox, _ = instance.run(
+            instance.registration.patient(
+                checked_ins(ins, oid),
+                traits,
+                act("patient create"),
+                status=identity_status,
+                activated=not not_activated,
+            )
+        )
+        line = described(patient, instance) | {"address": str(mailbox.address)}
+    show(line, as_json=json)
+
+
+@app.command(name="show")
+def show_patient(
+    ctx: typer.Context, ins: InsOption, ins_oid: OidOption = None, json: JsonOption = False
+) -> None:
+    """Show a patient's registered identity."""
+    with open_instance(config_path(ctx)) as instance:
+        patient = by_ins(instance, ins, ins_oid)
+        traits = patient.traits
+        line = described(patient, instance) | {
+            "birthName": traits.birth_name,
+            "given": traits.given_names,
+            "firstGiven": traits.first_given,
+            "sex": traits.sex,
+            "birthDate": traits.birth_date,
+            "birthPlace": traits.birth_place,
+        }
+    show(line, as_json=json)
+
+
+@app.command(name="list")
+def list_patients(ctx: typer.Context, json: JsonOption = False) -> None:
+    """List the patients, under their pseudonym."""
+    with open_instance(config_path(ctx)) as instance:
+        lines = []
+        page = instance.run(instance.directory.list_patients(limit=_PAGE))
+        while page:
+            lines += [described(each, instance) for each in page]
+            page = instance.run(instance.directory.list_patients(after=page[-1].id, limit=_PAGE))
+    show_all(lines, ("id", "patient", "identityStatus", "dmpActive"), as_json=json)
+
+
+@app.command()
+def activate(ctx: typer.Context, ins: InsOption, ins_oid: OidOption = None) -> None:
+    """Open the mailbox of a patient to its reader."""
+    with open_instance(config_path(ctx)) as instance:
+        patient = by_ins(instance, ins, ins_oid)
+        instance.run(instance.registry.activate_patient(patient.id, act("patient activate")))
+    note("the mailbox is activated")
+
+
+def by_ins(instance: Instance, ins: str, ins_oid: str | None) -> Patient:
+    """The patient who has or had this INS; see `checked_ins` for its forms.
+
+    Raises:
+        InsError: it is not an INS.
+        CommandFailed: no such patient.
+    """
+    asked = checked_ins(ins, ins_oid or default_ins_oid(sandbox=instance.sandbox))
+    space = number_space(asked.oid, sandbox=instance.sandbox)
+    for patient in instance.run(instance.directory.patients_by_ins(asked.matricule)):
+        if patient.ins is None or number_space(patient.ins.oid, sandbox=instance.sandbox) == space:
+            return patient
+    raise CommandFailed("no patient has this INS: see mssante patient create")
+
+
+def described(patient: Patient, instance: Instance) -> dict[str, object]:
+    """A patient for a listing."""
+    return {
+        "id": patient.id.hex(),
+        "patient": instance.pseudonyms.of(patient.ins.matricule) if patient.ins else None,
+        "identityStatus": patient.status.value,
+        "dmpActive": patient.dmp_active,
+        "mailbox": patient.mailbox_id.hex() if patient.mailbox_id else None,
+    }

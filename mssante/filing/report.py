@@ -1,0 +1,264 @@
+"""What the sender is told: what was not delivered or filed as asked, and why, with the code.
+
+The report names documents by their place in the message and their identifier, never by title; it has
+no INS, no name and nothing that the sender did not send. Reasons are the public ones. The same
+outcomes give the same bytes: ids follow from the spool id, the date from the recorded outcome.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from mssante.directory.model import Mailbox
+from mssante.dmp.model import Recorded, Verdict
+from mssante.filing.causes import DETAILS, WORDS, Cause, Words
+from mssante.kernel.address import PATIENT_LOCAL_LENGTH, Address
+from mssante.kernel.clock import from_milliseconds
+from mssante.kernel.ins import matricule_key_valid
+from mssante.kernel.opaque import OpaqueId, entry_uuid
+from mssante.kernel.reasons import Reason
+from mssante.mail.model import SpoolEntry
+from mssante.wire.cda.model import Private
+from mssante.wire.mime.builder import (
+    address_field,
+    attachment_entity,
+    build_message,
+    date_field,
+    header_field,
+    multipart_entity,
+    text_entity,
+)
+from mssante.wire.mime.headers import first
+
+REPORT_VERSION: Final = 1
+"""Of the JSON part."""
+_MESSAGE_ID: Final = re.compile(rb"<[!-;=?-~]{1,200}@[!-;=?-~]{1,200}>\Z")
+_PRINTABLE: Final = re.compile(r"[!-~]{1,128}\Z")
+_MATRICULE: Final = re.compile(r"(?=([1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{8}))")
+
+_FLAGS: Final = {
+    "replaced-document-unknown": (
+        "le document remplacé est inconnu ici",
+        "the replaced document is not known here",
+    ),
+    "superseded-on-arrival": (
+        "une version plus récente était déjà présente",
+        "a later version was there already",
+    ),
+}
+_UNDELIVERABLE: Final = {
+    Reason.RECIPIENT_UNKNOWN: ("adresse inconnue", "unknown address"),
+}
+_UNAVAILABLE: Final = ("destinataire indisponible", "the recipient is not available")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReportRequest(Private):
+    """All that a report is made of."""
+
+    entry: SpoolEntry
+    header: bytes
+    """Header block of the message."""
+    sender: Mailbox
+    outcomes: tuple[Recorded, ...]
+    withheld: frozenset[OpaqueId]
+    """Patients' mailboxes that did not receive the message."""
+    waiting: tuple[Mailbox, ...]
+    """Mailboxes that keep the message, but that nobody reads yet."""
+    undeliverable: tuple[tuple[Address, Reason], ...]
+    operator_name: str
+    operator_address: Address
+
+    @property
+    def reported_at(self) -> datetime:
+        """The instant of the last recorded outcome, else of the acceptance; in UTC."""
+        recorded = [outcome.at for outcome in self.outcomes]
+        return from_milliseconds(max(recorded)) if recorded else self.entry.accepted_at
+
+    @property
+    def held(self) -> tuple[Recorded, ...]:
+        """The documents that wait for a person."""
+        return tuple(one for one in self.outcomes if one.verdict is Verdict.HELD)
+
+
+def needs_report(request: ReportRequest, policy: str) -> bool:
+    """Whether the sender is told.
+
+    Args:
+        request: what there is to tell.
+        policy: ``problems``: when something was not done as sent; ``always``: also when all
+            documents were filed.
+    """
+    if request.held or request.withheld or request.undeliverable:
+        return True
+    return policy == "always" and bool(request.outcomes)
+
+
+def build_report(request: ReportRequest) -> bytes:
+    """The report as a message to the sender."""
+    seed = sha256(b"filing report\0" + request.entry.id).hexdigest()
+    original = first(request.header, b"Message-ID")
+    fields = [
+        address_field("From", [(request.operator_name, request.operator_address)]),
+        address_field("To", [("", request.sender.address)]),
+        header_field("Subject", _subject(request)),
+        date_field("Date", request.reported_at),
+        header_field("Message-ID", f"<{seed[:32]}.report@{request.operator_address.domain}>"),
+        # RFC 3834 section 5: nobody answers this automatically.
+        header_field("Auto-Submitted", "auto-replied"),
+    ]
+    if original is not None and _MESSAGE_ID.match(original):
+        reference = original.decode("ascii")
+        fields += [header_field("In-Reply-To", reference), header_field("References", reference)]
+    text = "\r\n".join((*_french(request), "", "--", "", *_english(request), ""))
+    parts = (
+        text_entity(text),
+        attachment_entity(_machine_part(request), "application/json", "filing-report.json"),
+    )
+    return build_message(fields, multipart_entity("mixed", f"=_{seed[:40]}", parts))
+
+
+def _subject(request: ReportRequest) -> str:
+    """As the French returns write it; the original subject often has the patient's name."""
+    day = request.entry.accepted_at.strftime("%d/%m/%Y")
+    if request.held:
+        codes = sorted({str(_words(one).code) for one in request.held})
+        return f"[KO Alimentation DMP]{''.join(f'[{code}]' for code in codes)} Message du {day}"
+    if request.withheld or request.undeliverable:
+        return f"[KO Remise] Message du {day}"
+    return f"[OK Alimentation DMP] Message du {day}"
+
+
+def _words(outcome: Recorded) -> Words:
+    return WORDS.get(outcome.cause or "", WORDS[Cause.RECORD_UNAVAILABLE])
+
+
+def _french(request: ReportRequest) -> list[str]:
+    day = request.entry.accepted_at.strftime("%d/%m/%Y %H:%M UTC")
+    lines = [f"Bonjour, voici le compte rendu de votre message accepté le {day}.", ""]
+    for one in request.outcomes:
+        label = f"Document {one.key.index + 1} ({_identifier(one, 'sans identifiant')})"
+        if one.verdict is Verdict.HELD:
+            words = _words(one)
+            detail = f" ({DETAILS[one.detail][0]})" if one.detail in DETAILS else ""
+            lines.append(
+                f"{label} : non déposé dans le DMP, mis en attente. "
+                f"Code {words.code} : {words.french}{detail}."
+            )
+        else:
+            repeated = one.verdict is Verdict.ALREADY_FILED
+            state = "était déjà dans le DMP" if repeated else "déposé dans le DMP"
+            notes = "".join(f" ; {_FLAGS[flag][0]}" for flag in one.flags if flag in _FLAGS)
+            lines.append(f"{label} : {state}{notes}.")
+    if request.withheld:
+        lines.append(
+            "Le message n'a pas été remis au patient destinataire : un document désigne une autre "
+            f"personne (destinataires concernés : {len(request.withheld)})."
+        )
+    for number, recipient, reason in _undelivered(request):
+        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[0]
+        lines.append(f"Destinataire {number}{recipient} : message non remis, {text}.")
+    if request.waiting:
+        lines.append(
+            f"Boîtes pas encore activées, qui conservent le message : {len(request.waiting)}."
+        )
+    return lines
+
+
+def _english(request: ReportRequest) -> list[str]:
+    day = request.entry.accepted_at.strftime("%Y-%m-%d %H:%M UTC")
+    lines = [f"This is the report about your message accepted on {day}.", ""]
+    for one in request.outcomes:
+        label = f"Document {one.key.index + 1} ({_identifier(one, 'no identifier')})"
+        if one.verdict is Verdict.HELD:
+            words = _words(one)
+            detail = f" ({DETAILS[one.detail][1]})" if one.detail in DETAILS else ""
+            lines.append(
+                f"{label}: not filed into the DMP, held. "
+                f"Code {words.code}: {words.english}{detail}."
+            )
+        else:
+            repeated = one.verdict is Verdict.ALREADY_FILED
+            state = "was already in the DMP" if repeated else "filed into the DMP"
+            notes = "".join(f"; {_FLAGS[flag][1]}" for flag in one.flags if flag in _FLAGS)
+            lines.append(f"{label}: {state}{notes}.")
+    if request.withheld:
+        lines.append(
+            "The message was not delivered to the receiving patient: a document names another "
+            f"person (recipients concerned: {len(request.withheld)})."
+        )
+    for number, recipient, reason in _undelivered(request):
+        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[1]
+        lines.append(f"Recipient {number}{recipient}: not delivered, {text}.")
+    if request.waiting:
+        lines.append(f"Mailboxes not activated yet that keep the message: {len(request.waiting)}.")
+    return lines
+
+
+def _undelivered(request: ReportRequest) -> list[tuple[int, str, Reason]]:
+    """Recipients by their place in the envelope; a patient's address is not repeated."""
+    places = {address.key: n for n, address in enumerate(request.entry.envelope.recipients, 1)}
+    return [
+        (places.get(address.key, 0), "" if _is_patient(address) else f" ({address})", reason)
+        for address, reason in request.undeliverable
+    ]
+
+
+def _is_patient(address: Address) -> bool:
+    return len(address.local) == PATIENT_LOCAL_LENGTH and address.local[:5].isdigit()
+
+
+def _identifier(outcome: Recorded, otherwise: str) -> str:
+    """The document's identifier, unless it cannot be shown or contains a social security number."""
+    text = outcome.unique_id
+    if not _PRINTABLE.match(text):
+        return otherwise
+    if any(matricule_key_valid(found[1]) for found in _MATRICULE.finditer(text.upper())):
+        return otherwise
+    return text
+
+
+def _machine_part(request: ReportRequest) -> bytes:
+    """The same for programs; keys are stable within `REPORT_VERSION`."""
+    documents = [
+        {
+            "ordinal": one.key.index + 1,
+            "uniqueId": _identifier(one, "") or None,
+            "outcome": one.verdict.value,
+            "code": _words(one).code if one.verdict is Verdict.HELD else None,
+            "cause": _public_cause(one),
+            "detail": one.detail or None,
+            "flags": [flag for flag in one.flags if flag in _FLAGS],
+            "entryUuid": entry_uuid(one.entry_id) if one.entry_id else None,
+        }
+        for one in request.outcomes
+    ]
+    report = {
+        "reportVersion": REPORT_VERSION,
+        "acceptedAt": request.entry.accepted_at.isoformat(),
+        "reportedAt": request.reported_at.isoformat(),
+        "documents": documents,
+        "deliveryWithheld": len(request.withheld),
+        "undeliverable": [
+            {"recipient": number, "reason": _public_reason(reason)}
+            for number, _, reason in _undelivered(request)
+        ],
+        "notActivated": len(request.waiting),
+    }
+    return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def _public_reason(reason: Reason) -> str:
+    """Whether somebody closed a mailbox is not the sender's business."""
+    return reason.value if reason in _UNDELIVERABLE else "recipient-unavailable"
+
+
+def _public_cause(outcome: Recorded) -> str | None:
+    """The cause as a word; causes with the same public text have the same word."""
+    if outcome.cause is None:
+        return None
+    text = _words(outcome)
+    return next(str(cause) for cause, words in WORDS.items() if words == text)

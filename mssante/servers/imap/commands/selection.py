@@ -1,0 +1,45 @@
+"""Opening and leaving a mailbox: SELECT, EXAMINE, CHECK, CLOSE, UNSELECT (RFC 3501, RFC 3691)."""
+
+from mssante.mail.model import Flags
+from mssante.servers.imap.replies import Reply
+from mssante.servers.imap.selected import Selected
+from mssante.servers.imap.session import Session
+from mssante.wire.imap.commands import Check, Close, Select, Unselect
+
+
+async def select(session: Session, command: Select) -> Reply:
+    """SELECT and EXAMINE; one that fails leaves no mailbox selected."""
+    session.unselect()
+    folder = await session.service.folder(session.identity, command.mailbox)
+    view = await session.service.open_view(session.identity, folder)
+    selected = Selected(folder, view, read_only=command.read_only)
+    session.select(selected)
+    lines = selected.flag_lines()
+    lines.append(f"* {selected.exists} EXISTS\r\n* 0 RECENT\r\n")
+    first_unseen = view.first_without(int(Flags.SEEN))
+    if first_unseen is not None:
+        lines.append(f"* OK [UNSEEN {first_unseen + 1}] First unseen message\r\n")
+    lines.append(f"* OK [UIDVALIDITY {folder.uidvalidity}] UIDs are valid\r\n")
+    lines.append(f"* OK [UIDNEXT {view.uidnext}] Next UID\r\n")
+    session.write("".join(lines))
+    if command.read_only:
+        return Reply("OK", "EXAMINE completed", "READ-ONLY")
+    return Reply("OK", "SELECT completed", "READ-WRITE")
+
+
+async def check(_session: Session, _command: Check) -> None:
+    """CHECK: there is nothing that is not already durable."""
+
+
+async def close(session: Session, _command: Close) -> None:
+    r"""CLOSE: removes what has \Deleted, without saying which."""
+    selected = session.selected
+    if not selected.read_only:
+        view = selected.view
+        await session.service.expunge(view, view.uids_with(int(Flags.DELETED)))
+    session.unselect()
+
+
+async def unselect(session: Session, _command: Unselect) -> None:
+    """UNSELECT: like CLOSE, but removes nothing."""
+    session.unselect()

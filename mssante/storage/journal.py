@@ -1,0 +1,228 @@
+"""The journal of accepted messages: framed records in a worker's own segments.
+
+One append and one sync for a whole batch stand before their 250s (docs/decisions/0001); there is no
+database and no other process in the way. The body's ciphertext is written once: a delivered message
+refers to it where it lies.
+
+A record, integers big-endian: magic (4 octets), state (1; ``L`` live, ``D`` done, ``X`` damaged), 3 unused,
+length of the sealed envelope (4), CRC-32 of what never changes in these fields (4), length of the
+body's plaintext (8), time of acceptance in milliseconds (8), id (16), wrapped key (62), 2 unused;
+then the sealed envelope and the body's ciphertext. Both are authenticated with the record's key.
+
+Done means: the state is overwritten and the wrapped key with zeros, so that deleting the message
+later destroys its content. Losing that in a crash is harmless, because every effect is keyed.
+"""
+
+import logging
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mssante.kernel.opaque import OpaqueId
+from mssante.mail.model import BlobRef
+from mssante.storage.encryption import Keyring, Tampered, seal, sealed_length, unseal
+from mssante.storage.grouping import GroupThread
+from mssante.storage.segments import (
+    SegmentWriter,
+    seal_blob,
+    segment_name,
+    segment_numbers,
+)
+
+_LOG: Final = logging.getLogger(__name__)
+
+_HEAD: Final = struct.Struct("!4s c 3x I I Q Q 16s 62s 2x")
+_FIXED: Final = struct.Struct("!4sIQQ16s")
+_MAGIC: Final = b"mJ1\n"
+_LIVE: Final = b"L"
+_DONE: Final = b"D"
+_DAMAGED: Final = b"X"
+_STATE_AT: Final = 4
+_KEY_AT: Final = _HEAD.size - 64
+_NO_KEY: Final = bytes(62)
+_LARGEST_BATCH: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One accepted message as the journal holds it."""
+
+    id: OpaqueId
+    accepted_at: int
+    """Milliseconds, UTC."""
+    envelope: bytes = field(repr=False)
+    """Opened."""
+    blob: BlobRef
+    offset: int
+    """Where the record begins in its segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepting:
+    id: OpaqueId
+    accepted_at: int
+    envelope: bytes
+    content: bytes
+
+
+class Journal:
+    """The journal of one slot. Only the process that holds the slot's lock writes it."""
+
+    def __init__(self, folder: Path, slot: str, keyring: Keyring) -> None:
+        self._folder = folder
+        self._slot = slot
+        self._keyring = keyring
+        self._writer = SegmentWriter(folder, slot)
+        self._files: dict[str, int] = {}
+        self._live: dict[str, int] = {}
+        """Live records by segment."""
+        self._thread: GroupThread[_Accepting, Record] = GroupThread(
+            f"journal {slot}", self._append, largest=_LARGEST_BATCH
+        )
+
+    @property
+    def live(self) -> int:
+        """Records accepted and not done."""
+        return sum(self._live.values())
+
+    async def accept(
+        self, entry_id: OpaqueId, accepted_at: int, envelope: bytes, content: bytes
+    ) -> Record:
+        """Keep a message; durable on return.
+
+        Raises:
+            OSError: the disk is full or broken; the message is not accepted.
+        """
+        record = await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
+        self._live[record.blob.segment] = self._live.get(record.blob.segment, 0) + 1
+        return record
+
+    def done(self, record: Record) -> None:
+        """Forget a record: mark it and destroy its key. Not synced: repeating it is harmless."""
+        descriptor = self._file(record.blob.segment)
+        os.pwrite(descriptor, _NO_KEY, record.offset + _KEY_AT)
+        os.pwrite(descriptor, _DONE, record.offset + _STATE_AT)
+        self._live[record.blob.segment] -= 1
+
+    def damaged(self, record: Record) -> None:
+        """Pass over a record whose body cannot be read; its bytes and its key stay."""
+        os.pwrite(self._file(record.blob.segment), _DAMAGED, record.offset + _STATE_AT)
+        self._live[record.blob.segment] -= 1
+
+    def first_live_segment(self) -> int:
+        """The number of the first segment that holds, or will hold, a record not done."""
+        numbers = segment_numbers(self._folder, self._slot)
+        for number in numbers[:-1]:
+            name = segment_name(self._slot, number)
+            if self._live.get(name):
+                return number
+            descriptor = self._files.pop(name, None)
+            if descriptor is not None:
+                os.close(descriptor)
+            self._live.pop(name, None)
+        return numbers[-1] if numbers else 1
+
+    def recover(self, first_segment: int) -> Iterator[Record]:
+        """The live records of the time before this start, oldest first.
+
+        A record that was not wholly written was never answered with 250: it is passed over. Its
+        bytes stay where they are, and a damaged record before intact ones is an error in the log,
+        since it might have been answered.
+        """
+        for number in segment_numbers(self._folder, self._slot):
+            if number < first_segment:
+                continue
+            name = segment_name(self._slot, number)
+            for record in _records(self._folder / name, name, self._keyring):
+                self._live[name] = self._live.get(name, 0) + 1
+                yield record
+
+    async def close(self) -> None:
+        """Finish what waits and close the files."""
+        await self._thread.close()
+        self._writer.close()
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    def _file(self, segment: str) -> int:
+        descriptor = self._files.get(segment)
+        if descriptor is None:
+            path = self._folder / segment
+            descriptor = self._files[segment] = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        return descriptor
+
+    def _append(self, batch: Sequence[_Accepting]) -> Sequence[Record]:
+        pieces: list[bytes] = []
+        framed: list[tuple[_Accepting, bytes, int]] = []
+        for accepting in batch:
+            key, wrapped, chunks = seal_blob(self._keyring, accepting.content)
+            envelope = seal(key, accepting.envelope)
+            pieces += [_head(accepting, wrapped, len(envelope)), envelope, *chunks]
+            framed.append((accepting, wrapped, _HEAD.size + len(envelope)))
+        segment, offset = self._writer.append(pieces)
+        records = []
+        for accepting, wrapped, before in framed:
+            length = len(accepting.content)
+            ref = BlobRef(segment, offset + before, length, wrapped)
+            records.append(
+                Record(accepting.id, accepting.accepted_at, accepting.envelope, ref, offset)
+            )
+            offset += before + sealed_length(length)
+        return records
+
+
+def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
+    body, at = len(accepting.content), accepting.accepted_at
+    crc = zlib.crc32(_FIXED.pack(_MAGIC, envelope, body, at, accepting.id))
+    return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
+
+
+def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
+    """The live and intact records of one segment."""
+    if path.stat().st_size < _HEAD.size:
+        return
+    damaged: int | None = None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        position = 0
+        while 0 <= position <= len(view) - _HEAD.size:
+            fields = _HEAD.unpack_from(view, position)
+            magic, state, envelope, crc, body, at, entry_id, wrapped = fields
+            end = position + _HEAD.size + envelope + sealed_length(body)
+            fixed = _FIXED.pack(magic, envelope, body, at, entry_id)
+            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > len(view):
+                damaged = position if damaged is None else damaged
+                position = view.find(_MAGIC, position + 1)
+                continue
+            if damaged is not None:
+                _LOG.error(
+                    "the journal is damaged before intact records; the segment is kept",
+                    extra={"segment": segment, "offset": damaged},
+                )
+                damaged = None
+            if state == _LIVE:
+                ref = BlobRef(segment, position + _HEAD.size + envelope, body, wrapped)
+                sealed = view[position + _HEAD.size : ref.offset]
+                record = _opened(ref, position, OpaqueId(entry_id), at, sealed, keyring)
+                if record is not None:
+                    yield record
+            position = end
+
+
+def _opened(
+    ref: BlobRef, offset: int, entry_id: OpaqueId, at: int, sealed: bytes, keyring: Keyring
+) -> Record | None:
+    try:
+        envelope = unseal(keyring.unwrap(ref.wrapped_key), sealed)
+    except Tampered:
+        _LOG.warning(
+            "a journal record was not wholly written; it was never acknowledged",
+            extra={"segment": ref.segment, "offset": offset},
+        )
+        return None
+    return Record(entry_id, at, envelope, ref, offset)

@@ -1,0 +1,339 @@
+"""Understands a whole command (second stage, after ``reader``): fragments to `Tagged`."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from mssante.wire.imap.commands import (
+    Append,
+    Authenticate,
+    Capability,
+    Check,
+    Close,
+    Command,
+    Copy,
+    Create,
+    Delete,
+    Enable,
+    Expunge,
+    Fetch,
+    Id,
+    Idle,
+    ListMailboxes,
+    Login,
+    Logout,
+    Namespace,
+    Noop,
+    Rename,
+    Search,
+    Select,
+    StartTls,
+    Status,
+    StatusItem,
+    Store,
+    StoreOperation,
+    Subscribe,
+    Tagged,
+    Unselect,
+)
+from mssante.wire.imap.cursor import Cursor, mailbox_name, without_nul
+from mssante.wire.imap.errors import GrammarError
+from mssante.wire.imap.fetch import Attribute, parse_fetch_items
+from mssante.wire.imap.search import parse_search
+
+_TAG: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff+]{1,128}(?= )')
+_VERB: Final = re.compile(rb"[A-Za-z0-9]{1,32}")
+_STORE: Final = re.compile(rb"([+-]?FLAGS)(\.SILENT)?(?= )", re.IGNORECASE)
+_BASE64: Final = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
+MAX_ID_PAIRS: Final = 30
+MAX_ID_VALUE: Final = 1_024
+
+
+def parse_command(fragments: tuple[bytes, ...]) -> Tagged:
+    """Read a command.
+
+    Raises:
+        GrammarError: with the tag where there is one; the text may be sent back.
+    """
+    cursor = Cursor(fragments)
+    tag = command_tag(fragments[0])
+    if tag is None:
+        raise GrammarError("A command begins with a tag")
+    cursor.position = len(tag) + 1
+    try:
+        return _parse_tagged(tag, cursor)
+    except GrammarError as error:
+        error.tag = tag
+        raise
+
+
+def command_tag(line: bytes) -> str | None:
+    """The tag at the beginning of a line, if there is a proper one."""
+    match = _TAG.match(line)
+    return match[0].decode("ascii") if match else None
+
+
+def _parse_tagged(tag: str, cursor: Cursor) -> Tagged:
+    match = cursor.match(_VERB)
+    name = match[0].upper().decode("ascii") if match else ""
+    parsers = _PARSERS
+    if name == "UID":
+        cursor.space()
+        match = cursor.match(_VERB)
+        name = match[0].upper().decode("ascii") if match else ""
+        parsers = _UID_PARSERS
+    parser = parsers.get(name)
+    if parser is None:
+        raise GrammarError("Unknown command")
+    command = parser(cursor)
+    cursor.end()
+    return Tagged(tag, f"UID {name}" if parsers is _UID_PARSERS else name, command)
+
+
+def _bare(command: Command) -> Callable[[Cursor], Command]:
+    return lambda _cursor: command
+
+
+def _id(cursor: Cursor) -> Command:
+    cursor.space()
+    if cursor.accept(b"("):
+        pairs = 0
+        while not cursor.accept(b")"):
+            if pairs:
+                cursor.space()
+            name = cursor.string()
+            cursor.space()
+            value = cursor.nstring()
+            pairs += 1
+            if pairs > MAX_ID_PAIRS or len(name) > MAX_ID_VALUE or len(value or b"") > MAX_ID_VALUE:
+                raise GrammarError("Too much in ID")
+    elif cursor.nstring() is not None:
+        raise GrammarError("ID takes a list or NIL")
+    return Id()
+
+
+def _enable(cursor: Cursor) -> Command:
+    names = []
+    while not cursor.at_end:
+        cursor.space()
+        names.append(cursor.keyword().decode("ascii"))
+    if not names:
+        raise GrammarError("Missing argument")
+    return Enable(tuple(names))
+
+
+def _authenticate(cursor: Cursor) -> Command:
+    cursor.space()
+    mechanism = cursor.keyword().decode("ascii")
+    initial = None
+    if cursor.accept(b" "):
+        match = cursor.match(_BASE64)
+        initial = match[0] if match else b""
+    return Authenticate(mechanism, initial)
+
+
+def _login(cursor: Cursor) -> Command:
+    cursor.space()
+    user = cursor.astring()
+    cursor.space()
+    return Login(user, cursor.astring())
+
+
+def _named(cursor: Cursor) -> str:
+    cursor.space()
+    return cursor.mailbox()
+
+
+def _select(cursor: Cursor) -> Command:
+    return Select(_named(cursor), read_only=False)
+
+
+def _examine(cursor: Cursor) -> Command:
+    return Select(_named(cursor), read_only=True)
+
+
+def _create(cursor: Cursor) -> Command:
+    return Create(_named(cursor))
+
+
+def _delete(cursor: Cursor) -> Command:
+    return Delete(_named(cursor))
+
+
+def _rename(cursor: Cursor) -> Command:
+    return Rename(_named(cursor), _named(cursor))
+
+
+def _subscribe(cursor: Cursor) -> Command:
+    return Subscribe(_named(cursor), subscribed=True)
+
+
+def _unsubscribe(cursor: Cursor) -> Command:
+    return Subscribe(_named(cursor), subscribed=False)
+
+
+def _list(cursor: Cursor) -> Command:
+    cursor.space()
+    reference = cursor.astring()
+    cursor.space()
+    pattern = cursor.list_mailbox()
+    if cursor.accept(b" "):
+        _return_options(cursor)
+    return ListMailboxes(_reference(reference), pattern, subscribed_only=False)
+
+
+def _lsub(cursor: Cursor) -> Command:
+    cursor.space()
+    reference = cursor.astring()
+    cursor.space()
+    return ListMailboxes(_reference(reference), cursor.list_mailbox(), subscribed_only=True)
+
+
+def _reference(raw: bytes) -> str:
+    """A reference keeps its last separator, which says that a name follows below it."""
+    return mailbox_name(raw) + ("/" if raw.endswith(b"/") else "")
+
+
+def _return_options(cursor: Cursor) -> None:
+    """``RETURN (SPECIAL-USE)`` asks for what every LIST tells anyway (RFC 6154 section 5.1)."""
+    if cursor.keyword() != b"RETURN":
+        raise GrammarError("Unknown list option")
+    cursor.space()
+    cursor.expect(b"(")
+    while not cursor.accept(b")"):
+        if cursor.keyword() not in (b"SPECIAL-USE", b"CHILDREN"):
+            raise GrammarError("Unknown list option")
+        cursor.accept(b" ")
+
+
+def _status(cursor: Cursor) -> Command:
+    mailbox = _named(cursor)
+    cursor.space()
+    cursor.expect(b"(")
+    items = [_status_item(cursor)]
+    while cursor.accept(b" "):
+        items.append(_status_item(cursor))
+    cursor.expect(b")")
+    return Status(mailbox, tuple(dict.fromkeys(items)))
+
+
+def _status_item(cursor: Cursor) -> StatusItem:
+    try:
+        return StatusItem(cursor.keyword().decode("ascii"))
+    except ValueError as error:
+        raise GrammarError("Unknown status item") from error
+
+
+def _append(cursor: Cursor) -> Command:
+    mailbox = _named(cursor)
+    cursor.space()
+    flags: tuple[str, ...] = ()
+    if cursor.text.startswith(b"(", cursor.position):
+        flags = cursor.flag_list()
+        cursor.space()
+    date = None
+    if cursor.text.startswith(b'"', cursor.position):
+        date = cursor.date_time()
+        cursor.space()
+    return Append(mailbox, flags, date, without_nul(cursor.message()))
+
+
+def _expunge_uids(cursor: Cursor) -> Command:
+    cursor.space()
+    return Expunge(cursor.sequence_set())
+
+
+def _search(cursor: Cursor) -> Command:
+    cursor.space()
+    return Search(parse_search(cursor), uid=False)
+
+
+def _uid_search(cursor: Cursor) -> Command:
+    cursor.space()
+    return Search(parse_search(cursor), uid=True)
+
+
+def _fetch(cursor: Cursor) -> Command:
+    cursor.space()
+    numbers = cursor.sequence_set()
+    cursor.space()
+    return Fetch(numbers, parse_fetch_items(cursor), uid=False)
+
+
+def _uid_fetch(cursor: Cursor) -> Command:
+    cursor.space()
+    numbers = cursor.sequence_set()
+    cursor.space()
+    items = parse_fetch_items(cursor)
+    others = tuple(item for item in items if item is not Attribute.UID)
+    # UID first: some clients stop reading at the literal (RFC 3501 leaves the order free).
+    return Fetch(numbers, (Attribute.UID, *others), uid=True)
+
+
+def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        numbers = cursor.sequence_set()
+        cursor.space()
+        match = cursor.match(_STORE)
+        if match is None:
+            raise GrammarError("Unknown store item")
+        cursor.space()
+        return Store(
+            numbers,
+            StoreOperation(match[1].upper().decode("ascii")),
+            match[2] is not None,
+            cursor.flags(),
+            uid,
+        )
+
+    return parse
+
+
+def _copy_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        numbers = cursor.sequence_set()
+        return Copy(numbers, _named(cursor), uid)
+
+    return parse
+
+
+_PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
+    "CAPABILITY": _bare(Capability()),
+    "NOOP": _bare(Noop()),
+    "LOGOUT": _bare(Logout()),
+    "ID": _id,
+    "ENABLE": _enable,
+    "STARTTLS": _bare(StartTls()),
+    "AUTHENTICATE": _authenticate,
+    "LOGIN": _login,
+    "SELECT": _select,
+    "EXAMINE": _examine,
+    "CREATE": _create,
+    "DELETE": _delete,
+    "RENAME": _rename,
+    "SUBSCRIBE": _subscribe,
+    "UNSUBSCRIBE": _unsubscribe,
+    "LIST": _list,
+    "LSUB": _lsub,
+    "NAMESPACE": _bare(Namespace()),
+    "STATUS": _status,
+    "APPEND": _append,
+    "IDLE": _bare(Idle()),
+    "CHECK": _bare(Check()),
+    "CLOSE": _bare(Close()),
+    "UNSELECT": _bare(Unselect()),
+    "EXPUNGE": _bare(Expunge(None)),
+    "SEARCH": _search,
+    "FETCH": _fetch,
+    "STORE": _store_of(uid=False),
+    "COPY": _copy_of(uid=False),
+}
+_UID_PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
+    "FETCH": _uid_fetch,
+    "STORE": _store_of(uid=True),
+    "SEARCH": _uid_search,
+    "COPY": _copy_of(uid=True),
+    "EXPUNGE": _expunge_uids,
+}

@@ -1,0 +1,192 @@
+"""What the sender is told."""
+
+import email.policy
+import json
+from email.parser import BytesParser
+
+import pytest
+from make_samples import Subject, a_matricule, level1
+
+from mssante.directory.model import Mailbox, MailboxState, MailboxType
+from mssante.dmp.model import EffectKey, Recorded, Verdict
+from mssante.filing.causes import Cause
+from mssante.filing.report import ReportRequest, build_report, needs_report
+from mssante.kernel.address import Address
+from mssante.kernel.clock import to_milliseconds
+from mssante.kernel.opaque import OpaqueId, new_id
+from mssante.kernel.reasons import Reason
+from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+
+HEADER = b"Subject: Mme PATIENT-DEUX\r\nMessage-ID: <original@client.example>\r\n\r\n"
+PATIENT = Address(a_matricule(215001), "patient.mssante.fr")
+
+
+def an_outcome(clock, index=0, verdict=Verdict.HELD, cause=Cause.TRAIT_DIFFERS, **more):
+    values = {
+        "key": EffectKey(OpaqueId(bytes(16)), index),
+        "at": to_milliseconds(clock.now()) + 5000,
+        "verdict": verdict,
+        "cause": cause if verdict is Verdict.HELD else None,
+        "detail": "",
+        "unique_id": "1.2.250.1.999.7",
+        "flags": (),
+        "entry_id": None,
+        "held_id": None,
+        "patient_id": new_id(),
+    }
+    return Recorded(**(values | more))
+
+
+def a_request(clock, *outcomes, header=HEADER, **more):
+    sender = Address("doctor", "hospital.mssante.fr")
+    envelope = Envelope(
+        sender, (PATIENT, Address("gone", "hospital.mssante.fr")), None, None, "c", "ESMTPSA", "TLS"
+    )
+    mailbox = Mailbox(
+        OpaqueId(bytes(16)), MailboxType.PERSONAL, sender, MailboxState.ACTIVE, "Dr Exemple"
+    )
+    values = {
+        "entry": SpoolEntry(OpaqueId(b"s" * 16), clock.now(), envelope, BlobRef("s", 0, 1, b"")),
+        "header": header,
+        "sender": mailbox,
+        "outcomes": outcomes,
+        "withheld": frozenset(),
+        "waiting": (),
+        "undeliverable": (),
+        "operator_name": "Opérateur d'essai",
+        "operator_address": Address("postmaster", "hospital.mssante.fr"),
+    }
+    return ReportRequest(**(values | more))
+
+
+def read(content):
+    message = BytesParser(policy=email.policy.default).parsebytes(content)
+    text, machine = message.iter_parts()
+    return message, text.get_content(), json.loads(machine.get_content())
+
+
+def test_a_held_document_is_told_with_its_code_in_two_languages(clock):
+    request = a_request(clock, an_outcome(clock, detail="sex"))
+
+    message, text, machine = read(build_report(request))
+
+    assert message["Subject"] == "[KO Alimentation DMP][904] Message du 23/11/2026"
+    assert message["To"] == "doctor@hospital.mssante.fr"
+    assert message["In-Reply-To"] == "<original@client.example>"
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert "Code 904 : trait d'identité différent (sexe)." in text
+    assert "Code 904: an identity trait differs (sex)." in text
+    assert machine["documents"] == [
+        {
+            "ordinal": 1,
+            "uniqueId": "1.2.250.1.999.7",
+            "outcome": "held",
+            "code": 904,
+            "cause": "trait-differs",
+            "detail": "sex",
+            "flags": [],
+            "entryUuid": None,
+        }
+    ]
+
+
+def test_the_same_outcomes_give_the_same_bytes(clock):
+    request = a_request(clock, an_outcome(clock))
+    first = build_report(request)
+    clock.advance(hours=1)
+
+    assert build_report(request) == first
+    assert b"Date: Mon, 23 Nov 2026 08:00:05 +0000" in first
+
+
+def test_the_report_says_nothing_about_the_person(clock):
+    outcomes = [an_outcome(clock, number, cause=cause) for number, cause in enumerate(Cause)]
+    hidden = an_outcome(clock, 50, unique_id=f"1.2.3^{Subject().ins}")
+    request = a_request(
+        clock,
+        *outcomes,
+        hidden,
+        withheld=frozenset({new_id()}),
+        undeliverable=((PATIENT, Reason.RECIPIENT_CLOSED),),
+    )
+
+    content = build_report(request)
+    _, text, machine = read(content)
+
+    for secret in (Subject().ins, Subject().ins[:13], "PATIENT-DEUX", "ALIX"):
+        assert secret not in text
+        assert secret not in json.dumps(machine)
+        assert secret.encode() not in content
+    assert machine["documents"][-1]["uniqueId"] is None
+    assert machine["undeliverable"] == [{"recipient": 1, "reason": "recipient-unavailable"}]
+    assert level1() not in content
+
+
+def test_an_identifier_with_strange_characters_is_not_repeated(clock):
+    _, text, machine = read(
+        build_report(a_request(clock, an_outcome(clock, unique_id="1.2\r\nX: y")))
+    )
+
+    assert machine["documents"][0]["uniqueId"] is None
+    assert "X: y" not in text
+
+
+def test_all_that_went_well_is_said_too(clock):
+    filed = an_outcome(
+        clock,
+        verdict=Verdict.FILED,
+        entry_id=new_id(),
+        flags=("replaced-document-unknown", "not-compared-sex"),
+    )
+    again = an_outcome(clock, 1, verdict=Verdict.ALREADY_FILED, entry_id=new_id())
+
+    message, text, machine = read(build_report(a_request(clock, filed, again)))
+
+    assert message["Subject"] == "[OK Alimentation DMP] Message du 23/11/2026"
+    assert "déposé dans le DMP ; le document remplacé est inconnu ici." in text
+    assert "was already in the DMP" in text
+    assert machine["documents"][0]["flags"] == ["replaced-document-unknown"]
+    assert machine["documents"][0]["entryUuid"].startswith("urn:uuid:")
+
+
+def test_recipients_are_told_by_their_place(clock):
+    gone = Address("gone", "hospital.mssante.fr")
+    request = a_request(clock, undeliverable=((gone, Reason.RECIPIENT_UNKNOWN),))
+
+    message, text, machine = read(build_report(request))
+
+    assert message["Subject"] == "[KO Remise] Message du 23/11/2026"
+    assert "Recipient 2 (gone@hospital.mssante.fr): not delivered, unknown address." in text
+    assert machine["undeliverable"] == [{"recipient": 2, "reason": "recipient-unknown"}]
+
+
+@pytest.mark.parametrize(
+    "message_id", [b"", b"<a b@c>", b"<a@b> x", "<é@b>".encode(), b"<" + b"a" * 500 + b"@b>"]
+)
+def test_a_message_id_that_is_none_is_not_repeated(clock, message_id):
+    header = b"Message-ID: " + message_id + b"\r\n\r\n"
+
+    message, _, _ = read(build_report(a_request(clock, an_outcome(clock), header=header)))
+
+    assert message["In-Reply-To"] is None
+
+
+def test_when_a_report_is_due(clock):
+    filed, held = an_outcome(clock, verdict=Verdict.FILED), an_outcome(clock)
+    gone = (Address("gone", "x.fr"), Reason.RECIPIENT_UNKNOWN)
+
+    assert not needs_report(a_request(clock), "always")
+    assert not needs_report(a_request(clock, filed), "problems")
+    assert needs_report(a_request(clock, filed), "always")
+    assert needs_report(a_request(clock, filed, held), "problems")
+    assert needs_report(a_request(clock, withheld=frozenset({new_id()})), "problems")
+    assert needs_report(a_request(clock, undeliverable=(gone,)), "problems")
+
+
+def test_two_causes_with_one_public_text_have_one_public_word(clock):
+    words = set()
+    for cause in ("XDSNonIdenticalHash", "other-patient"):
+        _, _, machine = read(build_report(a_request(clock, an_outcome(clock, cause=cause))))
+        words.add(machine["documents"][0]["cause"])
+
+    assert words == {"XDSNonIdenticalHash"}
