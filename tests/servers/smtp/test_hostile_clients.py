@@ -110,7 +110,9 @@ async def test_a_client_that_leaves_after_the_end_of_data_loses_nothing(world):
     await world.server.stop()
 
     # A message whose end the server has seen is durable and known to the courier; never half.
-    due = await type(world.spool)(world.databases["spool"], world.blobs, "0", world.clock).due(100)
+    after_a_restart = await world.open_spool()
+    due = await after_a_restart.due(100)
+    await after_a_restart.close()
     assert {entry.id for entry in due} == {entry.id for entry in world.accepted}
 
 
