@@ -26,7 +26,9 @@ def complete(block: str) -> str:
 
 
 def an_identity(*addresses: str) -> Identity:
-    box = Mailbox(new_id(), MailboxType.PERSONAL, Address.split(addresses[0]), MailboxState.ACTIVE, "x")
+    box = Mailbox(
+        new_id(), MailboxType.PERSONAL, Address.split(addresses[0]), MailboxState.ACTIVE, "x"
+    )
     return Identity(new_id(), AccountRole.PROFESSIONAL, box, frozenset(addresses), None)
 
 
@@ -52,8 +54,12 @@ def test_a_complete_header_keeps_its_bytes():
 
 
 def test_the_same_message_time_and_id_give_the_same_bytes():
-    assert complete("From: a@b\r\n\r\n") == complete("From: a@b\r\n\r\n") == (
-        "From: a@b\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\nMessage-ID: <new@medecins.example>\r\n\r\n"
+    assert (
+        complete("From: a@b\r\n\r\n")
+        == complete("From: a@b\r\n\r\n")
+        == (
+            "From: a@b\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\nMessage-ID: <new@medecins.example>\r\n\r\n"
+        )
     )
 
 
@@ -87,7 +93,8 @@ def test_nested_comments_cost_linear_time():
 
 NAMES = st.sampled_from(["From", "To", "Bcc", "X-Data", "Received", "Return-Path", "Subject"])
 LINES = st.lists(
-    st.tuples(NAMES, st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)), max_size=12
+    st.tuples(NAMES, st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)),
+    max_size=12,
 )
 
 

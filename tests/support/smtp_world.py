@@ -196,7 +196,10 @@ class Client:
     async def tls(cls, world: World, *, greeted: bool = True) -> "Client":
         client = cls(
             *await asyncio.open_connection(
-                "127.0.0.1", world.implicit_port, ssl=world.client_tls(), server_hostname="localhost"
+                "127.0.0.1",
+                world.implicit_port,
+                ssl=world.client_tls(),
+                server_hostname="localhost",
             )
         )
         assert (await client.reply()).startswith("220 ")
@@ -238,7 +241,9 @@ class Client:
             assert (await self.say(f"RCPT TO:<{recipient}>")).startswith("250")
         assert (await self.say("DATA")).startswith("354 ")
 
-    async def submit(self, content: bytes, *recipients: str, sender: str = f"alice@{DOMAIN}") -> str:
+    async def submit(
+        self, content: bytes, *recipients: str, sender: str = f"alice@{DOMAIN}"
+    ) -> str:
         """A whole transaction; the reply to the end of data."""
         await self.begin(*recipients, sender=sender)
         await self.send(content + b".\r\n")
