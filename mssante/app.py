@@ -33,6 +33,7 @@ from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
 from mssante.servers import logs
+from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.limits import ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
@@ -232,7 +233,16 @@ class Worker:
             limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             connections=connections,
         )
-        self.imap = ImapServer(self.mailboxes, self.authenticator, self._tls)
+        self.imap = ImapServer(
+            self.mailboxes,
+            self.authenticator,
+            self._tls,
+            ImapLimits(
+                max_message=settings.limits.message_bytes,
+                max_connections=settings.limits.connections,
+                seconds_of_silence=settings.limits.imap_idle_seconds,
+            ),
+        )
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""

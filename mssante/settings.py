@@ -111,7 +111,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one peer may ask of us: ``[limits]``. A rate of 0 is no limit."""
+    """What one peer may ask of us: ``[limits]``."""
 
     message_bytes: int = _bounded(26_214_400, 65_536, 268_435_456)
     """Largest message that is accepted or appended (25 MiB)."""
@@ -120,11 +120,7 @@ class Limits:
     connections: int = _bounded(10_000, 1, 1_000_000)
     """Open connections of one worker, all listeners together."""
     connections_per_peer: int = _bounded(100, 0, 1_000_000)
-    """Open connections of one network address at one worker."""
-    sign_in_failures: int = _bounded(10, 0, 1_000_000)
-    """Wrong passwords per minute and login or network address before answers are delayed."""
-    messages_per_hour: int = _bounded(1_000, 0, 10_000_000)
-    """Messages that one account may submit in an hour."""
+    """Open connections of one network address at one worker; 0 is no limit of their own."""
     smtp_idle_seconds: int = _bounded(300, 10, 86_400)
     """Silence that ends an SMTP session; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
     imap_idle_seconds: int = _bounded(1_800, 60, 86_400)

@@ -138,7 +138,7 @@ def document_for(patient: dict, number: int, run: str) -> bytes:
             ins=patient["ins"],
             birth_name=traits["birthName"],
             given_names=traits["given"],
-            first_given=traits["firstGiven"],
+            first_given=traits["given"].split()[0],
             sex=traits["sex"],
             birth_date=traits["birthDate"].replace("-", ""),
             birth_place=traits["birthPlace"],
@@ -187,8 +187,7 @@ def limit(folder: Path, size: int, group: int, seconds: float = 1.0) -> float:
 
 async def load(instance: Instance, kind: str, messages: int, connections: int) -> Result:
     senders = instance.accounts("professional")
-    patients = [one for one in instance.accounts("patient") if one["login"].startswith("charge")]
-    patients = patients or instance.accounts("patient")[:1]
+    patients = [one for one in instance.accounts("patient") if one["identityStatus"] == "QUAL"]
     run = secrets.token_hex(4)
     ready = [
         (
@@ -293,6 +292,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", action="store_true", help="leave the instance for a look")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mssante-bench-"))
     instance = Instance(folder / "instance").init("--demo-accounts", "20")
@@ -306,7 +306,8 @@ def main() -> int:
         waits = uvloop.run(latency(instance, 200))
     finally:
         instance.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
     report(results, waits)
     if options.json:
         summary = {"results": [asdict(one) for one in results], "exists_ms": waits}

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 
@@ -177,3 +178,19 @@ def test_a_disabled_listener_may_share_a_port(tmp_path):
     text = MINIMUM + "[listeners.imap]\nport = 993\nenabled = false\n"
 
     assert load(written(tmp_path, text), {}).listeners.imap.enabled is False
+
+
+def test_every_setting_is_read_somewhere():
+    """A setting that nothing reads is a promise that nobody keeps."""
+    package = SHIPPED.parents[1] / "mssante"
+    code = "".join(
+        file.read_text(encoding="utf-8")
+        for file in package.rglob("*.py")
+        if file != package / "settings.py"
+    )
+    for section in dataclasses.fields(Settings):
+        if section.name in {"file", "listeners"}:
+            continue
+        for key in dataclasses.fields(section.type):
+            spoken = rf"\b(?:settings\.{section.name}|{section.name})\.{key.name}\b"
+            assert re.search(spoken, code), f"{section.name}.{key.name}"

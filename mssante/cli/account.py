@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.passwords import Passwords, PasswordUnusable
+from mssante.app import argon2_cost
 from mssante.cli.instance import (
     Instance,
     act,
-    argon2_cost,
     config_path,
     open_instance,
     read_secret_argument,

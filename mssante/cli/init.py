@@ -42,7 +42,7 @@ def init(
         typer.Option(
             min=0,
             max=MAX_ACCOUNTS - 1000,
-            help="With --demo: so many more professionals and patients, and no rate limits.",
+            help="With --demo: so many more professionals and patients, and no limit per peer.",
         ),
     ] = 0,
     port_base: Annotated[
@@ -162,13 +162,7 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             "argon2_lanes = 1",
         ]
     if unlimited:
-        lines += [
-            "",
-            "[limits]",
-            "connections_per_peer = 0",
-            "sign_in_failures = 0",
-            "messages_per_hour = 0",
-        ]
+        lines += ["", "[limits]", "connections_per_peer = 0"]
     return "\n".join(lines) + "\n"
 
 

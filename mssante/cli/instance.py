@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 
 import typer
 
-from mssante.access.passwords import Argon2Cost
 from mssante.app import Stores, open_stores
 from mssante.cli.output import CommandFailed
 from mssante.directory.ports import Act
@@ -97,12 +96,6 @@ def config_path(ctx: typer.Context) -> Path:
             f"say which instance: -c DIR/mssante.toml, or the variable {CONFIG_VARIABLE}"
         )
     return Path(path)
-
-
-def argon2_cost(settings: Settings) -> Argon2Cost:
-    """What a password hash costs on this instance."""
-    access = settings.access
-    return Argon2Cost(access.argon2_memory_kib, access.argon2_passes, access.argon2_lanes)
 
 
 @contextmanager

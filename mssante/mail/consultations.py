@@ -64,6 +64,13 @@ class Consultations:
                 kept.uids |= reading.uids
                 raise
 
+    async def close(self) -> None:
+        """Record the rest and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.flush()
+
     async def _flush_later(self) -> None:
         while self._readings:
             await asyncio.sleep(self._seconds)

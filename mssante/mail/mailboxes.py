@@ -36,7 +36,9 @@ INBOX: Final = "INBOX"
 SWEEP_SECONDS: Final = 5.0
 """How late a change is seen whose wake-up was lost."""
 _KEPT_ROWS: Final = 500_000
-"""Rows of views that nobody has open any more and that are kept for the next SELECT (50 B each)."""
+"""Rows of views that nobody has open any more and that are kept for the next SELECT (52 B each)."""
+_ROWS_OF_A_VIEW: Final = 100
+"""What a view costs beside its rows, counted in rows."""
 _LARGE: Final = 1 << 20
 """Messages from this size on are scanned outside the event loop."""
 _LOG: Final = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class MailboxService:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self.consultations.flush()
+        await self.consultations.close()
 
     def on_folder_changed(self, number: int, highestmodseq: int) -> None:
         """A folder changed, here or in another process: bring its open views up to date.
@@ -194,7 +196,7 @@ class MailboxService:
             if opened is None:
                 opened = _OpenView(self._store, FolderView(*key))
             else:
-                self._kept_rows -= len(opened.view)
+                self._kept_rows -= opened.cost
             self._views[key] = opened
         opened.users += 1
         if opened.view.highestmodseq < folder.highestmodseq:
@@ -219,10 +221,10 @@ class MailboxService:
         if view.gone or not view.highestmodseq:
             return
         self._kept[key] = opened
-        self._kept_rows += len(view)
+        self._kept_rows += opened.cost
         while self._kept_rows > _KEPT_ROWS:
             _, oldest = self._kept.popitem(last=False)
-            self._kept_rows -= len(oldest.view)
+            self._kept_rows -= oldest.cost
 
     # --- changes -------------------------------------------------------------
 
@@ -340,6 +342,11 @@ class _OpenView:
         self._lock = asyncio.Lock()
         self._asked = 0
         self._served = 0
+
+    @property
+    def cost(self) -> int:
+        """Memory in rows; does not change while nobody has the view open."""
+        return len(self.view) + _ROWS_OF_A_VIEW
 
     async def refresh(self) -> None:
         """Bring the view to a state of the store not older than this call."""

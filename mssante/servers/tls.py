@@ -8,6 +8,8 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2 suites with forward secrecy and authenticated encryption only; TLS 1.3 has no others."""
 HANDSHAKE_SECONDS: Final = 20.0
 """How long a client may take for its handshake."""
+SHUTDOWN_SECONDS: Final = 5.0
+"""How long a client may take to answer our closing of TLS."""
 
 
 def server_context(

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mssante.access.passwords import Passwords
+from mssante.app import argon2_cost
 from mssante.cli import demo_world
-from mssante.cli.instance import argon2_cost, open_instance
+from mssante.cli.instance import open_instance
 from mssante.directory.model import MailboxState
 from mssante.kernel.address import Address
 from mssante.kernel.ins import Ins
@@ -151,12 +152,12 @@ def test_a_real_instance_has_standard_ports_strict_defaults_and_nobody(run, tmp_
     ]
 
 
-def test_more_accounts_lift_the_rate_limits(run, tmp_path):
+def test_more_accounts_lift_the_limit_per_peer(run, tmp_path):
     outcome = run("init", tmp_path / "x", "--demo", "--demo-accounts", 20, "--port-base", 30000)
 
     assert outcome.code == 0
     settings = load(tmp_path / "x" / "mssante.toml")
-    assert settings.limits.messages_per_hour == 0
+    assert settings.limits.connections_per_peer == 0
     assert settings.listeners.imaps.port == 30993
     world = json.loads((tmp_path / "x" / "demo.json").read_text(encoding="utf-8"))
     assert len(accounts(world, "professional")) == 23

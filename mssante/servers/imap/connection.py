@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
         else:
             self._close()
         finally:
-            self._session.unselect()
+            self._session.end()
 
     async def _serve(self) -> None:
         session = self._session

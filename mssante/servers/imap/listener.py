@@ -6,6 +6,7 @@ import ssl
 from typing import Final
 
 from mssante.mail.mailboxes import MailboxService
+from mssante.servers.imap.census import Census
 from mssante.servers.imap.connection import Connection
 from mssante.servers.imap.dispatch import HANDLERS
 from mssante.servers.imap.limits import ImapLimits
@@ -34,6 +35,7 @@ class ImapServer:
         self._sign_in = sign_in
         self._tls = tls
         self._limits = limits or ImapLimits()
+        self._census = Census(self._limits.max_connections_per_account)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._stopping = False
@@ -85,7 +87,9 @@ class ImapServer:
             await asyncio.gather(*closing)
 
     def _make_session(self, connection: Connection) -> Session:
-        return Session(connection, self._service, self._sign_in, self._limits, HANDLERS)
+        return Session(
+            connection, self._service, self._sign_in, self._limits, self._census, HANDLERS
+        )
 
     def _opened(self, connection: Connection) -> bool:
         if self._stopping or len(self._connections) >= self._limits.max_connections:

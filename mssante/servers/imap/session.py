@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from mssante.access.identity import Identity
-from mssante.kernel.reasons import Refusal
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.mailboxes import MailboxService
+from mssante.servers.imap.census import Census
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.replies import Rejected, Reply, reply_for
 from mssante.servers.imap.selected import Selected
@@ -101,12 +102,14 @@ class Session:
         service: MailboxService,
         sign_in: SignIn,
         limits: ImapLimits,
+        census: Census,
         handlers: dict[type[Command], Handler],
     ) -> None:
         self.wire = wire
         self.service = service
         self.sign_in = sign_in
         self.limits = limits
+        self._census = census
         self._handlers = handlers
         self.state = State.NOT_AUTHENTICATED
         self.failed_logins = 0
@@ -135,7 +138,13 @@ class Session:
         return self._selected
 
     def sign_in_as(self, identity: Identity) -> None:
-        """The client proved who it is."""
+        """The client proved who it is.
+
+        Raises:
+            Refusal: LIMIT_REACHED, the account has too many connections.
+        """
+        if not self._census.enter(identity.account_id):
+            raise Refusal(Reason.LIMIT_REACHED, "connections of one account")
         self._identity = identity
         self.state = State.AUTHENTICATED
         self.wire.signed_in()
@@ -151,6 +160,13 @@ class Session:
             self.service.close_view(self._selected.view)
             self._selected = None
             self.state = State.AUTHENTICATED
+
+    def end(self) -> None:
+        """The connection is over."""
+        self.unselect()
+        if self._identity is not None:
+            self._census.leave(self._identity.account_id)
+            self._identity = None
 
     # --- output --------------------------------------------------------------
 

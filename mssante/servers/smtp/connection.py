@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP
 
-from mssante.servers.tls import HANDSHAKE_SECONDS
+from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.wire.smtp.replies import with_enhanced_code
 
 MOST_INPUT: Final = 256 * 1024
 """Reading pauses when so many octets wait to be taken; what one read gives may come on top."""
-_MOST_OUTPUT: Final = 16 * 1024
+_MOST_REPLIES: Final = 200
+"""Lines of replies that may gather."""
 _GOODBYE_SECONDS: Final = 5.0
 """How long a peer may take to read our last reply and close."""
 
@@ -138,13 +139,13 @@ class SmtpConnection(SMTP):
         It is sent when the peer has to be waited for, or when many have gathered.
         """
         text = status.decode("ascii") if isinstance(status, bytes) else status
-        self._outbox.append(with_enhanced_code(text))
-        if len(self._outbox) > _MOST_OUTPUT // 64:
-            await self._flush()
+        await self._push_as_it_is([with_enhanced_code(text)])
 
     async def _push_as_it_is(self, lines: list[str]) -> None:
         """Queue a reply that has no enhanced code: greeting, EHLO, challenges (RFC 2034)."""
         self._outbox += lines
+        if len(self._outbox) > _MOST_REPLIES:
+            await self._flush()
 
     async def _flush(self) -> None:
         """Send the queued replies and wait until the peer reads.
@@ -190,7 +191,7 @@ class SmtpConnection(SMTP):
                 self.tls_context,
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except (OSError, EOFError) as error:
             plain.abort()
@@ -215,7 +216,11 @@ class SmtpConnection(SMTP):
         if self.loop.time() < self._deadline:
             self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
             return
-        self._hang_up("421 4.4.2 Idle for too long, closing")
+        if self._writable is not None:
+            # A peer that does not read would not read a last word either.
+            self.cut_off()
+        else:
+            self._hang_up("421 4.4.2 Idle for too long, closing")
 
     def _hang_up(self, reply: str | None = None) -> None:
         """Say a last word, if any, and close; by force if the peer does not let us."""

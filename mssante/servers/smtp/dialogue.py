@@ -92,12 +92,11 @@ class Shared:
 class SubmissionSession(SmtpConnection):
     """One client."""
 
-    def __init__(self, shared: Shared, *, implicit_tls: bool, **options: Any) -> None:
+    def __init__(self, shared: Shared, **options: Any) -> None:
         super().__init__(idle_seconds=shared.limits.idle_seconds, **options)
         limits = shared.limits
         self._shared = shared
         self._services = shared.services
-        self._implicit_tls = implicit_tls
         self._peer = ""
         self._admitted = False
         self._stopping = False
@@ -117,10 +116,6 @@ class SubmissionSession(SmtpConnection):
         peername = transport.get_extra_info("peername")
         self._peer = peername[0] if isinstance(peername, tuple) else "local"
         self._admitted = self._shared.connections.admit(self._peer)
-        if self._implicit_tls:
-            # The client speaks first: its hello belongs to TLS.
-            assert isinstance(transport, asyncio.Transport)
-            transport.pause_reading()
         self._shared.sessions.add(self)
         self._shared.empty.clear()
         super().connection_made(transport)
@@ -140,11 +135,8 @@ class SubmissionSession(SmtpConnection):
 
     async def _serve(self) -> None:
         if not self._admitted:
-            # Before TLS nobody could read it; the connection is closed without a word.
-            self._hang_up(None if self._implicit_tls else "421 4.7.0 Too many connections")
+            self._hang_up("421 4.7.0 Too many connections")
             return
-        if self._implicit_tls:
-            await self._start_tls()
         await self._push_as_it_is([f"220 {self.hostname} ESMTP"])
         while not self._leaving:
             if self._stopping and self._transaction is None:

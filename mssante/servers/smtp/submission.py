@@ -17,6 +17,7 @@ from mssante.servers.smtp.dialogue import (
     SubmissionServices,
     SubmissionSession,
 )
+from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 
 _BACKLOG: Final = 512
 
@@ -39,7 +40,7 @@ class SubmissionServer:
         """Args:
         services: what the dialogue asks.
         hostname: our name in the greeting and in the answer to EHLO.
-        tls: of both kinds of listener; may be replaced by :meth:`renew_tls`.
+        tls: of both kinds of listener. To renew the certificate, load it into this context.
         audit: where refusals are recorded (admissions are, by the spool).
         clock: the one clock.
         limits: of one session.
@@ -64,10 +65,6 @@ class SubmissionServer:
         """Sessions open now."""
         return len(self._shared.sessions)
 
-    def renew_tls(self, tls: ssl.SSLContext) -> None:
-        """Use another certificate for the connections to come."""
-        self._tls = tls
-
     async def start(self, sockets: Iterable[socket.socket], *, implicit_tls: bool) -> None:
         """Begin to accept on bound sockets; may be called for each kind of listener."""
         loop = asyncio.get_running_loop()
@@ -75,14 +72,20 @@ class SubmissionServer:
         def session() -> SubmissionSession:
             return SubmissionSession(
                 self._shared,
-                implicit_tls=implicit_tls,
                 hostname=self._hostname,
                 tls_context=self._tls,
                 loop=loop,
             )
 
         for each in sockets:
-            server = await loop.create_server(session, sock=each, backlog=_BACKLOG)
+            server = await loop.create_server(
+                session,
+                sock=each,
+                backlog=_BACKLOG,
+                ssl=self._tls if implicit_tls else None,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if implicit_tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS if implicit_tls else None,
+            )
             self._servers.append(server)
 
     async def stop(self, *, grace_seconds: float = 10.0) -> None:

@@ -9,8 +9,10 @@ from tests.servers.imap.imap_site import LOGIN, PASSWORD, Client, Process, Site
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(tmp_path)
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    """On SQLite, unless a test asks for ``postgres`` by indirect parameter."""
+    on_postgres = getattr(request, "param", "sqlite") == "postgres"
+    site = Site(tmp_path, request.getfixturevalue("postgres_url") if on_postgres else None)
     yield site
     await site.close()
 

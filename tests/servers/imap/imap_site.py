@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.certificates import throw_away_certificate
@@ -21,10 +21,13 @@ from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.tls import server_context
 from mssante.storage import migrate
+from mssante.storage.database import Database
 from mssante.storage.encryption import Keyring, create_keys
 from mssante.storage.mailboxes import StoredMailboxes
+from mssante.storage.postgres import PostgresDatabase
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.sqlite import SqliteDatabase
+from mssante.storage.wakeups import SocketWakeups
 from mssante.wire.mime.summary import summarise
 
 LOGIN = "claire.martin@medecins.example"
@@ -33,28 +36,17 @@ SHARED = "secretariat@medecins.example"
 
 
 @dataclass
-class Listener:
-    """Stands where the wake-ups of a process stand: tells its own service, and its neighbours'."""
-
-    heard_by: list[MailboxService] = field(default_factory=list)
-
-    def folder_changed(self, number: int, modseq: int) -> None:
-        for service in self.heard_by:
-            service.on_folder_changed(number, modseq)
-
-
-@dataclass
 class Process:
     """One worker: database connections, service and server of its own."""
 
-    database: SqliteDatabase
+    database: Database
     blobs: SegmentBlobs
     store: StoredMailboxes
     service: MailboxService
     server: ImapServer
     imaps: int
     imap: int
-    wakeups: Listener
+    wakeups: SocketWakeups
 
     async def deliver(self, mailbox_id: OpaqueId, content: bytes, prefix: bytes = b"") -> None:
         summary = summarise(content).encode()
@@ -65,6 +57,7 @@ class Process:
 
     async def close(self) -> None:
         await self.server.close(grace=2)
+        self.wakeups.close()
         await self.service.close()
         await self.database.close()
         await self.blobs.close()
@@ -73,16 +66,21 @@ class Process:
 class Site:
     """An instance: several processes over one database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, postgres_url: str | None = None) -> None:
         self.folder = folder
+        self.postgres_url = postgres_url
         self.clock = ManualClock()
         self.audit = MemoryAudit()
         self.directory = MemoryDirectory()
         self.passwords = Passwords(Argon2Cost(8, 1, 1))
         self.processes: list[Process] = []
-        migrate.upgrade_sqlite(folder / "mail.sqlite", migrate.MAIL)
+        if postgres_url is None:
+            migrate.upgrade_sqlite(folder / "mail.sqlite", migrate.MAIL)
+        else:
+            migrate.upgrade_postgres(postgres_url, migrate.MAIL)
         create_keys(folder / "master.key", folder / "instance-keys.json")
         (folder / "segments").mkdir()
+        (folder / "run").mkdir()
         files = throw_away_certificate(folder)
         self.server_tls = server_context(files.certificate, files.key)
         self.client_tls = ssl.create_default_context(cafile=str(files.certificate))
@@ -94,15 +92,28 @@ class Site:
             SHARED, members=(account, other), type=MailboxType.ORGANISATION
         )
 
-    async def process(self, limits: ImapLimits | None = None) -> Process:
-        database = SqliteDatabase(self.folder / "mail.sqlite", migrate.MAIL.audit)
+    async def process(self, limits: ImapLimits | None = None, *, hears: bool = True) -> Process:
+        """Another worker; one that does not hear has lost its wake-ups."""
+        name = f"w{len(self.processes)}"
+        audit = migrate.MAIL.audit
+        database: Database = (
+            SqliteDatabase(self.folder / "mail.sqlite", audit)
+            if self.postgres_url is None
+            else PostgresDatabase(self.postgres_url, audit, pool_size=4)
+        )
         keyring = Keyring.open(self.folder / "master.key", self.folder / "instance-keys.json")
-        blobs = SegmentBlobs(self.folder / "segments", f"w{len(self.processes)}", keyring)
-        wakeups = Listener()
+        blobs = SegmentBlobs(self.folder / "segments", name, keyring)
+        services: list[MailboxService] = []
+
+        def changed(number: int, modseq: int) -> None:
+            services[0].on_folder_changed(number, modseq)
+
+        wakeups = SocketWakeups(self.folder / "run", name, changed if hears else None)
+        wakeups.listen(asyncio.get_running_loop())
         store = StoredMailboxes(database, blobs, wakeups, self.clock)
         consultations = Consultations(self.audit, gathered_seconds=0.05)
         service = MailboxService(store, blobs, self.clock, consultations)
-        wakeups.heard_by.append(service)
+        services.append(service)
         service.start()
         sign_in = Authenticator(
             self.directory, self.passwords, self.audit, self.clock, patients_allowed=True

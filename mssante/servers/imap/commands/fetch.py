@@ -8,12 +8,12 @@ A message as the client sees it is our prefix followed by the original octets.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from mssante.mail.model import FlagOperation, Flags, FolderRow, StoredMessage
+from mssante.mail.model import FlagOperation, Flags, StoredMessage
 from mssante.mail.ports import BlobUnreadable
 from mssante.mail.view import Columns
 from mssante.servers.imap.flag_texts import FlagTexts
@@ -79,14 +79,28 @@ async def _mark_seen(session: Session, picked: Picked) -> frozenset[int]:
 
 
 async def _fetch_columns(session: Session, picked: Picked, items: Sequence[FetchItem]) -> None:
-    template = f"* %d FETCH ({' '.join(_item_template(item) for item in items)})\r\n"
-    texts, columns = session.selected.texts, picked.columns
-    for start in range(0, len(picked.numbers), _SLICE):
-        indexes = picked.indexes[start : start + _SLICE]
-        values = [_column(item, columns, indexes, texts) for item in items]
-        rows = zip(picked.numbers[start : start + _SLICE], *values, strict=True)
-        session.write("".join([template % row for row in rows]))
+    for piece in _pieces(picked):
+        lines = _lines(piece, items, session.selected.texts, end=")\r\n")
+        session.write("".join(lines))
         await session.wire.drain()
+
+
+def _pieces(picked: Picked) -> Iterator[Picked]:
+    for start in range(0, len(picked.numbers), _SLICE):
+        stop = start + _SLICE
+        yield Picked(
+            picked.numbers[start:stop],
+            picked.indexes[start:stop],
+            picked.columns,
+            missing=picked.missing,
+        )
+
+
+def _lines(picked: Picked, items: Sequence[FetchItem], texts: FlagTexts, *, end: str) -> list[str]:
+    """The responses of some messages as far as the columns can say them."""
+    template = f"* %d FETCH ({' '.join(_item_template(item) for item in items)}{end}"
+    values = [_column(item, picked.columns, picked.indexes, texts) for item in items]
+    return [template % row for row in zip(picked.numbers, *values, strict=True)]
 
 
 def _item_template(item: FetchItem) -> str:
@@ -120,11 +134,10 @@ def _cut(column: Sequence[int], indexes: Sequence[int]) -> Sequence[int]:
 # --- from the summaries and blobs --------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Message:
     """What the makers of items need."""
 
-    row: FolderRow
     stored: StoredMessage
     summary: MessageSummary
 
@@ -132,70 +145,76 @@ class _Message:
 async def _fetch_messages(
     session: Session, picked: Picked, items: Sequence[FetchItem], newly_seen: frozenset[int]
 ) -> bool:
-    """Whether all content could be read."""
+    """Whether all content could be read.
+
+    What the columns have comes first in each response, as it can be made for many at once.
+    """
     service, selected = session.service, session.selected
-    makers = [_maker(item, selected.texts) for item in items]
-    says_flags = Attribute.FLAGS in items
-    numbers = dict(zip(picked.uids, picked.numbers, strict=True))
-    rows = picked.columns.rows(picked.indexes)
+    quick = [item for item in items if item in _IN_COLUMNS]
+    makers = [_MAKERS.get(item, item) for item in items if item not in _IN_COLUMNS]
+    between = " " if quick else ""
     counts_as_reading = any(_is_content(item) for item in items)
+    says_flags = Attribute.FLAGS in items
     sent: list[int] = []
     complete = True
     try:
-        async with aclosing(service.messages(selected.view, rows)) as messages:
-            async for row, stored in messages:
-                message = _Message(row, stored, MessageSummary.decode(stored.summary))
-                session.wire.write(b"* %d FETCH (" % numbers[row.uid])
-                if counts_as_reading:
-                    sent.append(row.uid)
-                complete &= await _write_items(session, message, makers)
-                if row.uid in newly_seen and not says_flags:
-                    session.write(f" FLAGS {selected.texts[row.flags]}")
-                session.wire.write(b")\r\n")
-                if len(sent) % 64 == 63 or session.wire.is_stalled:
-                    await session.wire.drain()
+        for piece in _pieces(picked):
+            lines = _lines(piece, quick, selected.texts, end=between)
+            starts = dict(zip(piece.uids, lines, strict=True))
+            rows = piece.columns.rows(piece.indexes)
+            async with aclosing(service.messages(selected.view, rows)) as messages:
+                async for row, stored in messages:
+                    if counts_as_reading:
+                        sent.append(row.uid)
+                    message = _Message(stored, MessageSummary.decode(stored.summary))
+                    told = row.uid in newly_seen and not says_flags
+                    tail = f" FLAGS {selected.texts[row.flags]})\r\n" if told else ")\r\n"
+                    start = starts[row.uid].encode("ascii")
+                    complete &= await _write_row(session, message, makers, start, tail.encode())
+                    if session.wire.is_stalled:
+                        await session.wire.drain()
+            await session.wire.drain()
     finally:
         if sent:
             service.consultations.note(session.identity, selected.folder.id, sent)
     return complete
 
 
-_Maker = Callable[[_Message], bytes] | BodySection
+_FromSummary = Callable[[MessageSummary], bytes]
+_MAKERS: Final[dict[FetchItem, _FromSummary]] = {
+    Attribute.ENVELOPE: lambda summary: b"ENVELOPE " + summary.envelope,
+    Attribute.BODY: lambda summary: b"BODY " + summary.body,
+    Attribute.BODYSTRUCTURE: lambda summary: b"BODYSTRUCTURE " + summary.body_structure,
+}
 
 
-def _maker(item: FetchItem, texts: FlagTexts) -> _Maker:
-    """How one item is written; a body section is written piece by piece instead."""
-    match item:
-        case BodySection():
-            return item
-        case Attribute.UID:
-            return lambda message: b"UID %d" % message.row.uid
-        case Attribute.SIZE:
-            return lambda message: b"RFC822.SIZE %d" % message.row.size
-        case Attribute.FLAGS:
-            return lambda message: f"FLAGS {texts[message.row.flags]}".encode("ascii")
-        case Attribute.INTERNALDATE:
-            return lambda message: (
-                f"INTERNALDATE {internal_date(message.row.internal_date)}".encode("ascii")
-            )
-        case Attribute.ENVELOPE:
-            return lambda message: b"ENVELOPE " + message.summary.envelope
-        case Attribute.BODY:
-            return lambda message: b"BODY " + message.summary.body
-        case Attribute.BODYSTRUCTURE:
-            return lambda message: b"BODYSTRUCTURE " + message.summary.body_structure
-
-
-async def _write_items(session: Session, message: _Message, makers: Sequence[_Maker]) -> bool:
+async def _write_row(
+    session: Session,
+    message: _Message,
+    makers: Sequence[_FromSummary | FetchItem],
+    start: bytes,
+    tail: bytes,
+) -> bool:
+    """Write one response; whether all its content could be read."""
+    ready = [start]
     complete = True
     separator = b""
-    for maker in makers:
-        if isinstance(maker, BodySection):
-            session.wire.write(separator + maker.label + b" ")
-            complete &= await _write_section(session, message, maker)
-        else:
-            session.wire.write(separator + maker(message))
-        separator = b" "
+    try:
+        for maker in makers:
+            if isinstance(maker, BodySection):
+                session.wire.write(b"".join((*ready, separator, maker.label, b" ")))
+                ready.clear()
+                complete &= await _write_section(session, message, maker)
+            elif callable(maker):
+                ready += (separator, maker(message.summary))
+            separator = b" "
+        session.wire.write(b"".join((*ready, tail)))
+    except ConnectionError:
+        raise
+    except Exception as error:
+        # Half a response is on its way: another one must not follow it.
+        _LOG.exception("a message cannot be written", extra={"message_id": message.stored.id.hex()})
+        raise StreamBroken from error
     return complete
 
 
@@ -242,7 +261,7 @@ async def _write_section(session: Session, message: _Message, section: BodySecti
         if first_stop > octets.start:
             first += service.content(message.stored, octets.start, first_stop)
     except BlobUnreadable:
-        _LOG.exception("a body cannot be read", extra={"message": message.stored.id.hex()})
+        _LOG.exception("a body cannot be read", extra={"message_id": message.stored.id.hex()})
         wire.write(b"NIL")
         return False
     if first_stop == octets.stop:
@@ -255,7 +274,7 @@ async def _write_section(session: Session, message: _Message, section: BodySecti
             stop = min(octets.stop, start + _PIECE)
             wire.write(service.content(message.stored, start, stop))
     except BlobUnreadable as error:
-        _LOG.exception("a body cannot be read", extra={"message": message.stored.id.hex()})
+        _LOG.exception("a body cannot be read", extra={"message_id": message.stored.id.hex()})
         raise StreamBroken from error
     return True
 
