@@ -164,6 +164,13 @@ class Connection(asyncio.Protocol):
         if self._lost:
             raise ConnectionResetError
 
+    async def give_way(self) -> None:
+        """Let other connections have their turn; wait if the client does not read."""
+        if self._writable is not None:
+            await self.drain()
+        else:
+            await asyncio.sleep(0)
+
     async def read_line(self) -> bytes:
         """The next line, outside commands.
 
@@ -266,10 +273,8 @@ class Connection(asyncio.Protocol):
                 case CommandRefused():
                     self._refuse(event)
             done += 1
-            if self._writable is not None:
-                await self.drain()
-            elif done % _TURN == 0:
-                await asyncio.sleep(0)
+            if self._writable is not None or done % _TURN == 0:
+                await self.give_way()
 
     async def _command(self, event: CommandReceived) -> None:
         if event.fragments == _STRAY_DONE:

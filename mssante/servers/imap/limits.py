@@ -13,7 +13,7 @@ class ImapLimits:
     """Octets of a message given by APPEND."""
     max_connections: int = 5_000
     """Of this process."""
-    max_connections_per_account: int = 50
+    max_connections_per_account: int = 100
     """In this process; clients open up to five each, and a shared mailbox has several."""
     max_bad_commands: int = 20
     """Commands that break the grammar, over the life of a connection."""

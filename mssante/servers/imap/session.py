@@ -51,17 +51,16 @@ class Wire(Protocol):
         """Octets received and not yet understood."""
         ...
 
-    @property
-    def is_stalled(self) -> bool:
-        """Whether the client reads slower than we write: time to `drain`."""
-        ...
-
     def write(self, data: bytes) -> None:
         """Queue octets for the client."""
         ...
 
     async def drain(self) -> None:
         """Send what is queued, wait until the client reads."""
+        ...
+
+    async def give_way(self) -> None:
+        """Let other connections have their turn; wait if the client does not read."""
         ...
 
     async def read_line(self) -> bytes:

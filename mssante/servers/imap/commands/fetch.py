@@ -29,6 +29,8 @@ from mssante.wire.mime.summary import MessageSummary, section_span
 _LOG: Final = logging.getLogger(__name__)
 _SLICE: Final = 2_048
 """Rows that are formatted between two looks at whether the client still reads."""
+_TURN: Final = 16
+"""Messages that are written before other connections get their turn."""
 _PIECE: Final = 65_536
 """Octets of a body that are read and sent at a time."""
 _IN_COLUMNS: Final = frozenset(
@@ -82,7 +84,8 @@ async def _fetch_columns(session: Session, picked: Picked, items: Sequence[Fetch
     for piece in _pieces(picked):
         lines = _lines(piece, items, session.selected.texts, end=")\r\n")
         session.write("".join(lines))
-        await session.wire.drain()
+        if len(piece.numbers) == _SLICE:
+            await session.wire.give_way()
 
 
 def _pieces(picked: Picked) -> Iterator[Picked]:
@@ -157,6 +160,7 @@ async def _fetch_messages(
     says_flags = Attribute.FLAGS in items
     sent: list[int] = []
     complete = True
+    done = 0
     try:
         for piece in _pieces(picked):
             lines = _lines(piece, quick, selected.texts, end=between)
@@ -171,9 +175,9 @@ async def _fetch_messages(
                     tail = f" FLAGS {selected.texts[row.flags]})\r\n" if told else ")\r\n"
                     start = starts[row.uid].encode("ascii")
                     complete &= await _write_row(session, message, makers, start, tail.encode())
-                    if session.wire.is_stalled:
-                        await session.wire.drain()
-            await session.wire.drain()
+                    done += 1
+                    if done % _TURN == 0:
+                        await session.wire.give_way()
     finally:
         if sent:
             service.consultations.note(session.identity, selected.folder.id, sent)
