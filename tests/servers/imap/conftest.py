@@ -26,7 +26,9 @@ async def process(site: Site) -> Process:
 async def connect(site: Site) -> AsyncIterator:
     clients: list[Client] = []
 
-    async def open_client(process: Process, *, tls: bool = True, login: str | None = LOGIN) -> Client:
+    async def open_client(
+        process: Process, *, tls: bool = True, login: str | None = LOGIN
+    ) -> Client:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1",
             process.imaps if tls else process.imap,

@@ -179,7 +179,9 @@ class Client:
 
     async def append(self, mailbox: str, content: bytes, flags: str = "") -> bytes:
         wanted = f"{flags} " if flags else ""
-        lines = await self.run(f"APPEND {mailbox} {wanted}{{{len(content)}+}}\r\n".encode() + content)
+        lines = await self.run(
+            f"APPEND {mailbox} {wanted}{{{len(content)}+}}\r\n".encode() + content
+        )
         assert lines[-1].startswith(b"OK"), lines
         return lines[-1]
 

@@ -11,7 +11,8 @@ TWO_PARTS = (
     b"From: a@medecins.example\r\nTo: b@medecins.example\r\nSubject: two parts\r\n"
     b"Content-Type: multipart/mixed; boundary=xx\r\n\r\n"
     b"--xx\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    + base64.b64encode("Une angine, sévère".encode()) + b"\r\n"
+    + base64.b64encode("Une angine, sévère".encode())
+    + b"\r\n"
     b"--xx\r\nContent-Type: message/rfc822\r\n\r\n"
     b"Subject: inner\r\nFrom: c@medecins.example\r\n\r\ninner text\r\n"
     b"--xx--\r\n"
@@ -172,7 +173,9 @@ async def test_folders_are_created_listed_renamed_and_deleted(process, connect):
     ]
     await client.ok('RENAME "Patients/Analyses/2026" "Re&AOc-us & &AOk-mis"'.replace(" & ", " &- "))
     assert b"MESSAGES 1" in (await client.ok('STATUS "Re&AOc-us &- &AOk-mis" (MESSAGES)'))[0]
-    assert (await client.run('CREATE "Re&AOc-us &- &AOk-mis"'))[-1].startswith(b"NO [ALREADYEXISTS]")
+    assert (await client.run('CREATE "Re&AOc-us &- &AOk-mis"'))[-1].startswith(
+        b"NO [ALREADYEXISTS]"
+    )
     await client.ok('DELETE "Re&AOc-us &- &AOk-mis"')
     assert (await client.run('DELETE "Re&AOc-us &- &AOk-mis"'))[-1].startswith(b"NO [NONEXISTENT]")
     assert (await client.run("DELETE INBOX"))[-1].startswith(b"NO [NOPERM]")
@@ -208,7 +211,9 @@ async def test_status_counts(process, connect):
     client = await connect(process)
     await client.append("INBOX", a_mail(), "(\\Seen)")
     await client.append("INBOX", a_mail())
-    [line] = await client.ok("STATUS INBOX (MESSAGES UNSEEN UIDNEXT UIDVALIDITY RECENT APPENDLIMIT)")
+    [line] = await client.ok(
+        "STATUS INBOX (MESSAGES UNSEEN UIDNEXT UIDVALIDITY RECENT APPENDLIMIT)"
+    )
 
     assert re.fullmatch(
         rb'\* STATUS "INBOX" \(MESSAGES 2 UNSEEN 1 UIDNEXT 3 UIDVALIDITY \d+ RECENT 0 APPENDLIMIT 26214400\)',
@@ -237,7 +242,8 @@ async def test_a_delivered_message_is_served_with_its_prefix(site, process, conn
     wanted = b"X-Ours: one\r\nMIME-Version: 1.0\r\n\r\n"
     [line] = await client.ok('FETCH 1 BODY.PEEK[HEADER.FIELDS (mime-version "x-ours" x-none)]')
     assert line == (
-        b"* 1 FETCH (BODY[HEADER.FIELDS (mime-version x-ours x-none)] {%d}\r\n%b)" % (len(wanted), wanted)
+        b"* 1 FETCH (BODY[HEADER.FIELDS (mime-version x-ours x-none)] {%d}\r\n%b)"
+        % (len(wanted), wanted)
     )
     [line] = await client.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (x-ours from to date)]")
     assert b"X-Ours" not in line
@@ -296,14 +302,18 @@ async def test_envelope_and_structure(process, connect):
         b'((NIL NIL "claire.martin" "medecins.example")) NIL NIL NIL "<1@medecins.example>"))'
     )
     [line] = await client.ok("FETCH 1 BODY")
-    assert line.upper() == b'* 1 FETCH (BODY ("TEXT" "PLAIN" ("CHARSET" "UTF-8") NIL NIL "8BIT" 9 1))'
+    assert (
+        line.upper() == b'* 1 FETCH (BODY ("TEXT" "PLAIN" ("CHARSET" "UTF-8") NIL NIL "8BIT" 9 1))'
+    )
     [full] = await client.ok("FETCH 1 FULL")
     assert re.match(
-        rb'\* 1 FETCH \(FLAGS \(\) INTERNALDATE "[^"]+" RFC822.SIZE \d+ ENVELOPE \(.*\) BODY \(', full
+        rb'\* 1 FETCH \(FLAGS \(\) INTERNALDATE "[^"]+" RFC822.SIZE \d+ ENVELOPE \(.*\) BODY \(',
+        full,
     )
     [fast] = await client.ok("FETCH 1 FAST")
     assert re.fullmatch(
-        rb'\* 1 FETCH \(FLAGS \(\) INTERNALDATE " 1-Mar-2026 12:00:00 \+0000" RFC822.SIZE \d+\)', fast
+        rb'\* 1 FETCH \(FLAGS \(\) INTERNALDATE " 1-Mar-2026 12:00:00 \+0000" RFC822.SIZE \d+\)',
+        fast,
     )
 
 
@@ -404,7 +414,9 @@ async def test_expunge_close_and_uid_expunge(process, connect):
     assert await client.ok("UID EXPUNGE 4,1") == [b"* 4 EXPUNGE"]
     assert await client.ok("EXPUNGE") == [b"* 4 EXPUNGE", b"* 2 EXPUNGE"]
     assert await client.ok("FETCH 1:* UID") == [
-        b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 3)", b"* 3 FETCH (UID 6)",
+        b"* 1 FETCH (UID 1)",
+        b"* 2 FETCH (UID 3)",
+        b"* 3 FETCH (UID 6)",
     ]
     await client.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
     await client.ok("UNSELECT")
@@ -428,7 +440,9 @@ async def test_append_keeps_flags_date_and_octets_and_answers_the_uid(process, c
 
     assert number(selected, b"UIDVALIDITY") == int(code[1])
     [line] = await client.ok("FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])")
-    assert line.startswith(b'* 1 FETCH (FLAGS (\\Seen \\Draft $x) INTERNALDATE " 3-Feb-2025 03:05:06 +0000" BODY[] {')
+    assert line.startswith(
+        b'* 1 FETCH (FLAGS (\\Seen \\Draft $x) INTERNALDATE " 3-Feb-2025 03:05:06 +0000" BODY[] {'
+    )
     assert line.endswith(b"}\r\n" + content + b")")
 
 
@@ -455,7 +469,8 @@ async def test_copy_takes_flags_and_answers_copyuid(process, connect):
     assert (await client.run("COPY 1 Nowhere"))[-1].startswith(b"NO [TRYCREATE]")
     await client.ok("SELECT Archives")
     assert await client.ok("FETCH 1:* FLAGS") == [
-        b"* 1 FETCH (FLAGS (\\Flagged $k))", b"* 2 FETCH (FLAGS (\\Seen))",
+        b"* 1 FETCH (FLAGS (\\Flagged $k))",
+        b"* 2 FETCH (FLAGS (\\Seen))",
     ]
 
 
@@ -464,7 +479,8 @@ async def test_search(site, process, connect):
     await client.append("INBOX", a_mail("Résultats", "Angine sévère"), "(\\Seen)")
     content = TWO_PARTS
     await client.run(
-        b'APPEND INBOX (\\Flagged) "11-Jan-2025 00:30:00 +0000" {%d+}\r\n%b' % (len(content), content)
+        b'APPEND INBOX (\\Flagged) "11-Jan-2025 00:30:00 +0000" {%d+}\r\n%b'
+        % (len(content), content)
     )
     await client.append("INBOX", a_mail("Autre", "x" * 3000), "(\\Answered)")
     await client.ok("SELECT INBOX")
@@ -536,7 +552,8 @@ async def test_pipelined_commands_are_answered_in_order(process, connect):
     content = a_mail()
     client.send(
         b'A3 NAMESPACE\r\nA4 LIST "" "*" RETURN (SPECIAL-USE)\r\nA5 SELECT INBOX\r\n'
-        b"A6 APPEND INBOX {%d+}\r\n%b\r\nA7 UID FETCH 1:* (FLAGS)\r\nA8 LOGOUT\r\n" % (len(content), content)
+        b"A6 APPEND INBOX {%d+}\r\n%b\r\nA7 UID FETCH 1:* (FLAGS)\r\nA8 LOGOUT\r\n"
+        % (len(content), content)
     )
     lines = await client.until(b"A8")
 

@@ -9,7 +9,9 @@ from tests.servers.imap.imap_site import LOGIN, PASSWORD, a_mail
 
 
 async def an_aioimaplib(site, process):
-    client = aioimaplib.IMAP4_SSL("localhost", process.imaps, ssl_context=site.client_tls, timeout=10)
+    client = aioimaplib.IMAP4_SSL(
+        "localhost", process.imaps, ssl_context=site.client_tls, timeout=10
+    )
     await client.wait_hello_from_server()
     assert (await client.login(LOGIN, PASSWORD)).result == "OK"
     return client
@@ -49,7 +51,9 @@ async def test_aioimaplib_is_told_of_a_delivery_while_it_idles(site, process):
 
 
 async def test_aioimaplib_upgrades_with_a_wrong_password_refused(site, process):
-    client = aioimaplib.IMAP4_SSL("localhost", process.imaps, ssl_context=site.client_tls, timeout=10)
+    client = aioimaplib.IMAP4_SSL(
+        "localhost", process.imaps, ssl_context=site.client_tls, timeout=10
+    )
     await client.wait_hello_from_server()
 
     assert (await client.login(LOGIN, "wrong")).result == "NO"
@@ -61,9 +65,14 @@ async def test_imaplib_reads_writes_and_searches(site, process):
     content = a_mail("Compte rendu", "Sévère")
 
     def work():
-        client = imaplib.IMAP4_SSL("localhost", process.imaps, ssl_context=site.client_tls, timeout=10)
+        client = imaplib.IMAP4_SSL(
+            "localhost", process.imaps, ssl_context=site.client_tls, timeout=10
+        )
         assert client.login(LOGIN, PASSWORD)[0] == "OK"
-        assert client.append("INBOX", "(\\Flagged $work)", '"23-Nov-2026 10:00:00 +0100"', content)[0] == "OK"
+        assert (
+            client.append("INBOX", "(\\Flagged $work)", '"23-Nov-2026 10:00:00 +0100"', content)[0]
+            == "OK"
+        )
         assert client.create('"Patients/2026"')[0] == "OK"
         assert client.select("INBOX") == ("OK", [b"1"])
         client.literal = "sévère".encode()

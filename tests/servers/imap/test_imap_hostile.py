@@ -208,7 +208,11 @@ async def test_a_client_that_reads_slowly_gets_everything(process, connect):
     await asyncio.sleep(0.3)
 
     for number in range(1, 7):
-        assert await client.line() == b"* %d FETCH (BODY[] {%d}\r\n%b)" % (number, len(content), content)
+        assert await client.line() == b"* %d FETCH (BODY[] {%d}\r\n%b)" % (
+            number,
+            len(content),
+            content,
+        )
     assert (await client.line()).startswith(b"x OK")
 
 
@@ -271,7 +275,9 @@ async def test_stopping_says_bye_to_who_waits(site, process, connect):
     assert process.server.connections == 0
 
 
-async def test_a_fault_of_ours_is_no_and_logged_without_content(site, process, connect, caplog, monkeypatch):
+async def test_a_fault_of_ours_is_no_and_logged_without_content(
+    site, process, connect, caplog, monkeypatch
+):
     client = await connect(process)
     await client.append("INBOX", a_mail())
     await client.ok("SELECT INBOX")
@@ -280,7 +286,9 @@ async def test_a_fault_of_ours_is_no_and_logged_without_content(site, process, c
         raise RuntimeError("secret content")
 
     monkeypatch.setattr(process.store, "copy", fails)
-    assert (await client.run("COPY 1 Archives"))[-1] == b"NO [SERVERBUG] Internal error, noted in the log"
+    assert (await client.run("COPY 1 Archives"))[
+        -1
+    ] == b"NO [SERVERBUG] Internal error, noted in the log"
     await client.ok("NOOP")
     assert [record.getMessage() for record in caplog.records] == ["an IMAP command failed"]
     caplog.clear()
@@ -306,10 +314,15 @@ async def test_login_with_quotes_and_backslashes(process, connect):
     client = await connect(process, login=None)
 
     assert (await client.run('LOGIN "u" "p\\"q\\\\r"'))[-1].startswith(b"NO [AUTHENTICATIONFAILED]")
-    await client.ok(b"LOGIN {%d+}\r\n%b {%d+}\r\n%b" % (len(LOGIN), LOGIN.encode(), len(PASSWORD), PASSWORD.encode()))
+    await client.ok(
+        b"LOGIN {%d+}\r\n%b {%d+}\r\n%b"
+        % (len(LOGIN), LOGIN.encode(), len(PASSWORD), PASSWORD.encode())
+    )
 
 
-async def test_a_fault_inside_a_response_closes_the_connection(process, connect, caplog, monkeypatch):
+async def test_a_fault_inside_a_response_closes_the_connection(
+    process, connect, caplog, monkeypatch
+):
     client = await connect(process)
     await client.append("INBOX", a_mail())
     await client.ok("SELECT INBOX")

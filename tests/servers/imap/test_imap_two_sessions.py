@@ -95,7 +95,9 @@ async def test_a_silent_store_still_tells_what_another_client_changed(pair):
     await one.ok("STORE 1 +FLAGS (\\Flagged)")
     await settled()
 
-    assert await two.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged))"]
+    assert await two.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [
+        b"* 1 FETCH (UID 1 FLAGS (\\Flagged))"
+    ]
     assert await two.ok("NOOP") == []
     await settled()
     assert await one.ok("NOOP") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen))"]

@@ -13,7 +13,16 @@ from mssante.wire.imap.fetch import Attribute, BodySection, Section, SectionText
 from mssante.wire.imap.grammar import parse_command
 from mssante.wire.imap.list_pattern import ListPattern
 from mssante.wire.imap.responses import internal_date, literal, mailbox, quoted, string
-from mssante.wire.imap.search import AllOf, AnyOf, DateKey, DateRelation, Everything, FlagKey, HeaderKey, NoneOf
+from mssante.wire.imap.search import (
+    AllOf,
+    AnyOf,
+    DateKey,
+    DateRelation,
+    Everything,
+    FlagKey,
+    HeaderKey,
+    NoneOf,
+)
 from mssante.wire.imap.search import SequenceKey, SizeKey, TextKey
 from mssante.wire.imap.sequence_set import SequenceSet, format_numbers, parse_sequence_set
 
@@ -121,9 +130,20 @@ def test_commands(fragments, name, expected):
         (b"UNSEEN", NoneOf(FlagKey("\\Seen"))),
         (b"KEYWORD \\seen", None),
         (b"KEYWORD $x", FlagKey("$x")),
-        (b"1:3 5", AllOf((SequenceKey(SequenceSet(((1, 3),)), False), SequenceKey(SequenceSet(((5, 5),)), False)))),
+        (
+            b"1:3 5",
+            AllOf(
+                (
+                    SequenceKey(SequenceSet(((1, 3),)), False),
+                    SequenceKey(SequenceSet(((5, 5),)), False),
+                )
+            ),
+        ),
         (b"UID *", SequenceKey(SequenceSet(((0, 0),)), True)),
-        (b"OR (SEEN DRAFT) NOT ALL", AnyOf(AllOf((FlagKey("\\Seen"), FlagKey("\\Draft"))), NoneOf(Everything()))),
+        (
+            b"OR (SEEN DRAFT) NOT ALL",
+            AnyOf(AllOf((FlagKey("\\Seen"), FlagKey("\\Draft"))), NoneOf(Everything())),
+        ),
         (b"SENTON 3-feb-2026", DateKey(DateRelation.ON, date(2026, 2, 3), True)),
         (b"LARGER 12", SizeKey(12, True)),
         (b"FROM x", HeaderKey("From", "x")),
@@ -153,8 +173,12 @@ def test_a_grammar_error_knows_its_tag():
 
 
 def test_secrets_and_messages_do_not_show():
-    for fragments in ((b"a LOGIN secretuser secretpw",), (b"a APPEND x ", b"secret", b""),
-                      (b"a AUTHENTICATE PLAIN c2VjcmV0",), (b"a SEARCH TEXT secret",)):
+    for fragments in (
+        (b"a LOGIN secretuser secretpw",),
+        (b"a APPEND x ", b"secret", b""),
+        (b"a AUTHENTICATE PLAIN c2VjcmV0",),
+        (b"a SEARCH TEXT secret",),
+    ):
         assert "ecret" not in repr(parse_command(fragments))
         assert "c2Vj" not in repr(parse_command(fragments))
 
@@ -175,7 +199,19 @@ def test_modified_utf7(name, raw):
 
 
 @pytest.mark.parametrize(
-    "raw", [b"&", b"&AOk", b"&AOk=-", b"a\xe9", b"&AGE-", b"&2D0-", b"&AOl-", b"&AOkA6Q-x&", b"&AOk-&AOk-", b"&A-"]
+    "raw",
+    [
+        b"&",
+        b"&AOk",
+        b"&AOk=-",
+        b"a\xe9",
+        b"&AGE-",
+        b"&2D0-",
+        b"&AOl-",
+        b"&AOkA6Q-x&",
+        b"&AOk-&AOk-",
+        b"&A-",
+    ],
 )
 def test_what_is_not_canonical_modified_utf7_is_refused(raw):
     with pytest.raises(ValueError):
@@ -205,7 +241,9 @@ def test_sequence_sets(raw, largest, ranges):
     assert parse_sequence_set(raw).ranges(largest) == ranges
 
 
-@pytest.mark.parametrize("raw", [b"0", b"1:", b":1", b"1,,2", b"1:2:3", b"4294967296", b"-1", b"01", b"a"])
+@pytest.mark.parametrize(
+    "raw", [b"0", b"1:", b":1", b"1,,2", b"1:2:3", b"4294967296", b"-1", b"01", b"a"]
+)
 def test_what_is_no_sequence_set(raw):
     with pytest.raises(GrammarError):
         parse_sequence_set(raw)
@@ -244,7 +282,9 @@ def test_list_patterns(pattern, name, matches):
 def test_list_patterns_agree_with_a_regular_expression(pattern, name):
     import re
 
-    expression = "".join({"*": ".*", "%": "[^/]*"}.get(letter, re.escape(letter)) for letter in pattern)
+    expression = "".join(
+        {"*": ".*", "%": "[^/]*"}.get(letter, re.escape(letter)) for letter in pattern
+    )
 
     assert ListPattern(pattern).matches(name) is (re.fullmatch(expression, name) is not None)
 

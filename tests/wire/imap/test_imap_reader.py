@@ -75,8 +75,23 @@ def test_how_bytes_are_cut_does_not_matter(cuts):
         st.one_of(
             st.binary(max_size=40),
             st.sampled_from(
-                [b"a SEARCH ", b"{3}\r\n", b"{3+}\r\n", b"\r\n", b"(", b")", b'"', b"FETCH 1 ", b"BODY[",
-                 b"UID ", b"a APPEND INBOX ", b"{999999999999999999999999}\r\n", b"\\", b"1:*", b" "]
+                [
+                    b"a SEARCH ",
+                    b"{3}\r\n",
+                    b"{3+}\r\n",
+                    b"\r\n",
+                    b"(",
+                    b")",
+                    b'"',
+                    b"FETCH 1 ",
+                    b"BODY[",
+                    b"UID ",
+                    b"a APPEND INBOX ",
+                    b"{999999999999999999999999}\r\n",
+                    b"\\",
+                    b"1:*",
+                    b" ",
+                ]
             ),
         ),
         max_size=60,
