@@ -323,10 +323,12 @@ async def _serve(
         worker = Worker(stores, spools)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
-        await worker.start(listening)
-        ready()
-        await stopping.wait()
-        await worker.stop()
+        try:
+            await worker.start(listening)
+            ready()
+            await stopping.wait()
+        finally:
+            await worker.stop()
 
 
 class _Relay:

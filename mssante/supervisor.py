@@ -225,7 +225,8 @@ class Supervisor:
 
 
 def _tell(ready: int) -> None:
-    os.write(ready, b"r")
+    with contextlib.suppress(BrokenPipeError):  # only the first start is waited for
+        os.write(ready, b"r")
 
 
 @contextlib.contextmanager

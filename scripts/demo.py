@@ -142,6 +142,7 @@ def serving(world: World) -> Iterator[subprocess.Popen]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+        server.stdout.close()
 
 
 def wait_ready(server: subprocess.Popen) -> None:

@@ -67,7 +67,9 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL that this session starts for itself: its URL, without a database name."""
     binaries = _postgres_binaries()
     if binaries is None:
-        pytest.skip("NO POSTGRESQL: neither system binaries nor the wheel; storage is not tested on it")
+        pytest.skip(
+            "NO POSTGRESQL: neither system binaries nor the wheel; storage is not tested on it"
+        )
     folder = Path(tempfile.mkdtemp(prefix="mssante-pg-"))
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     if os.geteuid() == 0:
@@ -75,14 +77,36 @@ def postgres_server() -> Iterator[str]:
     folder.chmod(0o700)
     data = folder / "data"
     run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": "/"}
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "mssante", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    initdb = [
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "mssante",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
     subprocess.run(_as_plain_user(initdb), **run)
     server = subprocess.Popen(
         _as_plain_user(
-            [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses=",
-             "-c", "max_connections=60"]
+            [
+                str(binaries / "postgres"),
+                "-D",
+                str(data),
+                "-k",
+                str(folder),
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "max_connections=60",
+            ]
         ),
-        stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        cwd="/",
     )
     url = f"postgresql+psycopg://mssante@/{{}}?host={folder}"
     try:

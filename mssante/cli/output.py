@@ -66,13 +66,15 @@ def fail(text: str) -> None:
 
 def progress() -> Progress:
     """A bar on standard error for long work."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

@@ -154,6 +154,7 @@ DETAILS: Final[dict[str, tuple[str, str]]] = {
     "too-large": ("trop volumineux", "too large"),
     "too-many-nodes": ("XML trop complexe", "XML too complex"),
     "too-many-attributes": ("XML trop complexe", "XML too complex"),
+    "too-complex": ("en-tête trop volumineux", "the header is too large"),
     "too-many": ("trop de documents dans le message", "too many documents in the message"),
     "namespace": ("espace de noms CDA absent", "no CDA namespace"),
     "transfer": ("encodage de transfert de la pièce jointe", "transfer encoding of the attachment"),

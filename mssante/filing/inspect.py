@@ -8,7 +8,7 @@ somebody else at another time, and is left alone too.
 
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from mssante.wire.cda.embedded import EmbeddedFile, look_inside
@@ -43,6 +43,10 @@ class InspectLimits:
     """Of one document, decoded."""
     embedded_bytes: int = 26_214_400
     """Of the file inside a level 1 document, decoded."""
+    header_items: int = 200
+    """Authors, acts, orders or replaced documents of one document, each."""
+    metadata_characters: int = 200_000
+    """Of all metadata of one document."""
     documents: int = 50
     """More than these in one message are not read, and held."""
     xml: XmlLimits = field(default_factory=XmlLimits)
@@ -115,14 +119,51 @@ def _judge(
         return _unreadable(index, part, content, "namespace") if _is_root(content) else None
     except XmlRefused as refusal:
         return _unreadable(index, part, content, refusal.word) if _shows(content) else None
+    if _is_crowded(document, limits):
+        return _unreadable(index, part, content, "too-complex")
+    metadata = entry_from_cda(document, content)
+    if _characters(document, metadata) > limits.metadata_characters:
+        return _unreadable(index, part, content, "too-complex")
     return FoundDocument(
         index=index,
         section=part.section,
         content=content,
         document=document,
-        metadata=entry_from_cda(document, content),
+        metadata=metadata,
         embedded=look_inside(document.body, limits.embedded_bytes),
     )
+
+
+def _is_crowded(document: ClinicalDocument, limits: InspectLimits) -> bool:
+    """Whether a list of the header is longer than any real document's."""
+    structures = (author.entity.organization for author in document.authors)
+    lists = (
+        document.authors,
+        document.service_events,
+        document.orders,
+        document.replaced_ids,
+        document.patient.ids,
+        document.custodian.ids if document.custodian else (),
+        *(author.entity.ids for author in document.authors),
+        *(structure.ids for structure in structures if structure is not None),
+    )
+    return any(len(items) > limits.header_items for items in lists)
+
+
+def _characters(document: ClinicalDocument, metadata: EntryMetadata) -> int:
+    """How much text the record would have to keep beside the document."""
+    set_id = len(document.set_id.text) if document.set_id else 0
+    return set_id + sum(map(len, document.replaced_ids)) + _text_length(asdict(metadata))
+
+
+def _text_length(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_text_length, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_text_length, value))
+    return 0
 
 
 def _unreadable(index: int, part: PartSpan, content: bytes, word: str) -> FoundDocument:

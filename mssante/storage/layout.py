@@ -79,7 +79,12 @@ class Layout:
         """Make the spool of a slot that has none yet; durable on return."""
         path = self.sqlite_path(migrate.SPOOL, slot)
         if not path.exists():
-            migrate.upgrade_sqlite(path, migrate.SPOOL)
+            # Under its name only when it is whole: other processes look at every slot's version.
+            draft = path.with_name(f"{path.name}.draft")
+            for left in self.directory.glob(f"{draft.name}*"):
+                left.unlink()
+            migrate.upgrade_sqlite(draft, migrate.SPOOL)
+            draft.rename(path)
             sync_folder(self.directory)
 
     def versions(self) -> Iterator[tuple[str, Version]]:

@@ -29,7 +29,12 @@ class PostgresDatabase:
     def __init__(self, url: str, tables: AuditTables, *, pool_size: int = 8) -> None:
         """`url` is ``postgresql+psycopg://…``; the schema must have been migrated already."""
         self._tables = tables
-        self._engine: AsyncEngine = create_async_engine(url, pool_size=pool_size, max_overflow=4)
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=4,
+            hide_parameters=True,  # an error's text must not show a row
+        )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
 
     async def read(self, work: Callable[[Connection], T]) -> T:

@@ -34,6 +34,7 @@ def sqlite_engine(path: Path) -> Engine:
         f"sqlite:///{path}",
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are ours: see `SqliteDatabase`
+        hide_parameters=True,  # an error's text must not show a row
         connect_args={"check_same_thread": False, "cached_statements": 512},
     )
     event.listen(engine, "connect", _prepare)

@@ -63,9 +63,9 @@ class XmlLimits:
 
     size: int = 100_000_000
     """Bytes."""
-    nodes: int = 500_000
+    nodes: int = 200_000
     """Elements, closing tags, comments and instructions together."""
-    attributes: int = 500_000
+    attributes: int = 200_000
     depth: int = 100
     """Elements inside each other, at most 200."""
 

@@ -231,7 +231,11 @@ async def test_the_audit_names_account_and_mailbox_of_a_sign_in(world):
     await world.sign_in("bob", authzid=f"cardio@{DOMAIN}")
 
     (entry,) = world.audit.entries
-    assert (entry.kind, entry.actor, entry.subject) == (AuditKind.SIGN_IN, world.bob.id, world.shared.id)
+    assert (entry.kind, entry.actor, entry.subject) == (
+        AuditKind.SIGN_IN,
+        world.bob.id,
+        world.shared.id,
+    )
     assert "right" not in repr(entry)
 
 

@@ -111,6 +111,26 @@ def test_limits_are_faults_of_the_document():
     assert [one.fault for one in two] == [None, "too-many"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"<author>", b"<author/>" * 300 + b"<author>"),
+        (b"<title>", b"<title>" + b"x" * 300_000),
+        (b'<id root="1.2.250.1.999.1.1.1"/>', b'<id root="1.' + b"2" * 300_000 + b'"/>'),
+        (
+            b"<componentOf>",
+            b"<relatedDocument typeCode='RPLC'><parentDocument>"
+            + b'<id root="1"/>' * 300
+            + b"</parentDocument></relatedDocument><componentOf>",
+        ),
+    ],
+)
+def test_a_header_beyond_all_measure_is_a_fault(change):
+    [one] = found(message((CDA.replace(*change, 1), "text/xml", "a.xml")))
+
+    assert (one.fault, one.document) == ("too-complex", None)
+
+
 def test_a_document_in_a_forwarded_message_is_left_alone():
     forwarded = b"Content-Type: message/rfc822\r\n\r\n" + message((CDA, "text/xml", "a.xml"))
     whole = (

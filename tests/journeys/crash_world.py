@@ -38,8 +38,12 @@ def create_patients(instance: Instance, count: int) -> list[CrashPatient]:
                 birth_place="51300",
             )
             traits = Traits(
-                subject.birth_name, subject.given_names, subject.first_given, subject.sex,
-                subject.birth_date, subject.birth_place,
+                subject.birth_name,
+                subject.given_names,
+                subject.first_given,
+                subject.sex,
+                subject.birth_date,
+                subject.birth_place,
             )
             ins = Ins.parse(subject.ins, InsOid.NIR_TEST)
             patient, mailbox, _ = opened.run(
@@ -106,7 +110,11 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                 content = await stores.documents.content(document.id)
                 if unique_id.encode() not in content or len(content) != document.metadata.size:
                     found.unreadable.append(unique_id)
-        for name, schema in (("mail", migrate.MAIL), ("dmp", migrate.DMP), ("directory", migrate.DIRECTORY)):
+        for name, schema in (
+            ("mail", migrate.MAIL),
+            ("dmp", migrate.DMP),
+            ("directory", migrate.DIRECTORY),
+        ):
             report = await stores.databases[name].read(
                 lambda conn, s=schema, n=name: audit.verify(conn, s.audit, n)
             )

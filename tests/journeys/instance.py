@@ -51,7 +51,9 @@ class Instance:
         return json.loads((self.directory / "demo.json").read_text())
 
     def init(self, *options: str) -> "Instance":
-        self.run("init", str(self.directory), "--demo", "--port-base", str(self.port_base), *options)
+        self.run(
+            "init", str(self.directory), "--demo", "--port-base", str(self.port_base), *options
+        )
         return self
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
@@ -69,7 +71,9 @@ class Instance:
         log = self.log.open("a")
         self.process = subprocess.Popen(
             [*COMMAND, "serve", "-c", str(self.config), "--workers", str(workers)],
-            stdout=subprocess.PIPE, stderr=log, text=True,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         log.close()
         timer = threading.Timer(READY_SECONDS, self.process.kill)
@@ -222,9 +226,12 @@ class Load:
                         self.unexpected.append(f"{refusal.smtp_code} {refusal.smtp_error!r}")
                         return
                     client = self._close(client)
+                    time.sleep(0.05)
                 except smtplib.SMTPRecipientsRefused as refusal:
-                    self.unexpected.append(f"{list(refusal.recipients.values())}")
-                    return
+                    if any(code >= 500 for code, _ in refusal.recipients.values()):
+                        self.unexpected.append(f"{list(refusal.recipients.values())}")
+                        return
+                    client = self._close(client)
                 except (OSError, smtplib.SMTPException):
                     client = self._close(client)
                     time.sleep(0.05)
@@ -239,7 +246,9 @@ class Load:
                 pass
 
 
-def a_message(account: dict, recipient: str, subject: str, *attachments: tuple[str, bytes]) -> EmailMessage:
+def a_message(
+    account: dict, recipient: str, subject: str, *attachments: tuple[str, bytes]
+) -> EmailMessage:
     """A message as an ordinary client writes it."""
     from email.utils import formatdate, make_msgid
 

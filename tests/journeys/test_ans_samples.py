@@ -35,10 +35,23 @@ def filed(samples, tmp_path_factory):
             continue
         birth = patient["birth_date"]
         made = instance.json(
-            "patient", "create", "--ins", "-", "--birth-name", patient["birth_name"],
-            "--given", patient["given_list"], "--first-given", patient["first_given"],
-            "--sex", patient["sex"], "--birth-date", f"{birth[:4]}-{birth[4:6]}-{birth[6:]}",
-            "--birth-place", patient["birth_place_insee"], stdin=patient["ins"],
+            "patient",
+            "create",
+            "--ins",
+            "-",
+            "--birth-name",
+            patient["birth_name"],
+            "--given",
+            patient["given_list"],
+            "--first-given",
+            patient["first_given"],
+            "--sex",
+            patient["sex"],
+            "--birth-date",
+            f"{birth[:4]}-{birth[4:6]}-{birth[6:]}",
+            "--birth-place",
+            patient["birth_place_insee"],
+            stdin=patient["ins"],
         )
         patients[patient["ins"]] = made
     domain = instance.demo["patient_domain"]
@@ -51,7 +64,11 @@ def filed(samples, tmp_path_factory):
                 someone = next(iter(patients))
                 to = f"{ins if ins in patients else someone}@{domain}"
                 message = a_message(account, to, f"Document {name}", (name, content))
-                client.sendmail(account["address"], [to], message.as_bytes(policy=message.policy.clone(linesep="\r\n")))
+                client.sendmail(
+                    account["address"],
+                    [to],
+                    message.as_bytes(policy=message.policy.clone(linesep="\r\n")),
+                )
         instance.wait_until_carried()
         listed = {}
         for ins in patients:
@@ -108,7 +125,8 @@ def test_each_has_its_patient_author_type_title_and_dates(filed, samples):
 def test_microbiology_v2_replaces_v1_by_its_set_id(filed, samples):
     _, listed, _, _ = filed
     v1, v2 = (
-        listed[samples[f"BIO-CR-BIO_2021.01_Microbiologie_V{n}.xml"][1]["unique_id"]] for n in (1, 2)
+        listed[samples[f"BIO-CR-BIO_2021.01_Microbiologie_V{n}.xml"][1]["unique_id"]]
+        for n in (1, 2)
     )
 
     assert (v1["status"], v2["status"]) == ("Deprecated", "Approved")
@@ -121,7 +139,9 @@ def test_the_sender_is_told_of_the_held_one(filed):
     instance, *_ = filed
     account = instance.accounts("professional")[0]
     demo = instance.demo
-    with imaplib.IMAP4_SSL(demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()) as client:
+    with imaplib.IMAP4_SSL(
+        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
+    ) as client:
         client.login(account["login"], account["password"])
         client.select("INBOX")
         _, [numbers] = client.search(None, "SUBJECT", '"KO Alimentation"')

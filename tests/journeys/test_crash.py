@@ -17,7 +17,13 @@ from tests.journeys.crash_world import (
 )
 from tests.journeys.instance import Instance
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.crash,
+    pytest.mark.timeout(400),
+    # smtplib leaves the socket of a handshake that was cut off to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 
 def test_kills_of_workers_and_supervisor_lose_and_double_nothing(tmp_path):

@@ -49,7 +49,9 @@ def test_modern_clients_get_tls_1_3(certificate):
 
 def test_tls_1_2_has_forward_secrecy_and_authenticated_encryption(certificate):
     server = server_context(certificate.certificate, certificate.key)
-    version, cipher = handshake(server, client_for(certificate, maximum_version=ssl.TLSVersion.TLSv1_2))
+    version, cipher = handshake(
+        server, client_for(certificate, maximum_version=ssl.TLSVersion.TLSv1_2)
+    )
 
     assert version == "TLSv1.2"
     assert cipher.startswith("ECDHE-") and ("GCM" in cipher or "CHACHA20" in cipher)

@@ -16,7 +16,9 @@ OpenDatabase = Callable[[migrate.Schema], Awaitable[Database]]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def open_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenDatabase]:
+async def open_database(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[OpenDatabase]:
     """Opens a migrated, empty database of a schema; the same one when asked again."""
     opened: dict[str, Database] = {}
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None

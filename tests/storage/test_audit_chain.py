@@ -37,13 +37,16 @@ async def test_an_untouched_chain_is_intact(database):
 
 
 @pytest.mark.parametrize(
-    "column, value", [("leaf", b"{}"), ("at", 1), ("kind", "filing"), ("personal", "{}"), ("head", b"0" * 32)]
+    "column, value",
+    [("leaf", b"{}"), ("at", 1), ("kind", "filing"), ("personal", "{}"), ("head", b"0" * 32)],
 )
 async def test_each_change_is_found(database, column, value):
     def tamper(conn):
         values = {column: value}
         if column == "leaf":
-            leaf = conn.execute(select(TABLES.entries.c.leaf).where(TABLES.entries.c.sequence == 3)).scalar_one()
+            leaf = conn.execute(
+                select(TABLES.entries.c.leaf).where(TABLES.entries.c.sequence == 3)
+            ).scalar_one()
             values = {"leaf": bytes(leaf).replace(b"act 2", b"act 9")}
         conn.execute(update(TABLES.entries).where(TABLES.entries.c.sequence == 3).values(**values))
 
@@ -56,14 +59,18 @@ async def test_each_change_is_found(database, column, value):
 
 async def test_a_removed_entry_and_a_cut_tail_are_found(database):
     await database.write(
-        lambda conn: conn.execute(delete(TABLES.entries).where(TABLES.entries.c.sequence == 2)) and None
+        lambda conn: (
+            conn.execute(delete(TABLES.entries).where(TABLES.entries.c.sequence == 2)) and None
+        )
     )
     assert "entry 2 is missing" in (await verified(database)).faults[0]
 
 
 async def test_a_tail_cut_without_the_head_is_found(database):
     await database.write(
-        lambda conn: conn.execute(delete(TABLES.entries).where(TABLES.entries.c.sequence == 5)) and None
+        lambda conn: (
+            conn.execute(delete(TABLES.entries).where(TABLES.entries.c.sequence == 5)) and None
+        )
     )
     assert "the head says 5 entries" in (await verified(database)).faults[-1]
 

@@ -20,7 +20,7 @@ from mssante.kernel.address import Address, patient_address
 from mssante.kernel.ins import Ins, InsOid, matricule_key
 from mssante.kernel.opaque import new_id
 from mssante.kernel.traits import IdentityStatus, Traits
-from mssante.storage import audit
+from mssante.storage import audit, migrate
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.migrate import DIRECTORY
@@ -333,3 +333,7 @@ async def test_foreign_keys_hold(database, registry):
         await registry.grant(Grant(new_id(), new_id()), ACT)
     rows = await database.read(lambda conn: conn.execute(select(text("1"))).all())
     assert rows
+
+
+async def test_the_migrations_lead_to_the_declared_tables(database):
+    assert await database.read(lambda conn: migrate.differences(conn, DIRECTORY)) == []

@@ -105,9 +105,7 @@ async def test_the_same_effect_is_done_once(store):
 async def test_the_same_document_in_many_messages_at_once_is_filed_once(store):
     patient, content = new_id(), level1()
 
-    outcomes = await asyncio.gather(
-        *(store.deposit(a_deposit(content, patient)) for _ in range(6))
-    )
+    outcomes = await asyncio.gather(*(store.deposit(a_deposit(content, patient)) for _ in range(6)))
 
     verdicts = [outcome.verdict for outcome in outcomes]
     assert verdicts.count(Verdict.FILED) == 1

@@ -131,7 +131,10 @@ async def test_in_a_shared_mailbox_seen_belongs_to_each_reader(store, blobs, clo
 
     await store.store_flags(inbox.number, doctor, [1], FlagOperation.ADD, seen | flagged)
 
-    assert [row.flags for row in (await store.changes(inbox.number, doctor)).rows] == [seen | flagged, 0]
+    assert [row.flags for row in (await store.changes(inbox.number, doctor)).rows] == [
+        seen | flagged,
+        0,
+    ]
     assert [row.flags for row in (await store.changes(inbox.number, nurse)).rows] == [flagged, 0]
     assert (await store.status(inbox.number, doctor)).unseen == 1
     assert (await store.status(inbox.number, nurse)).unseen == 2
@@ -212,7 +215,9 @@ async def test_the_declared_tables_are_the_migrated_ones(open_database):
         assert await database.read(lambda conn: migrate.differences(conn, schema)) == []
 
 
-async def test_deliveries_are_in_the_audit_chain_and_it_verifies(store, open_database, blobs, clock):
+async def test_deliveries_are_in_the_audit_chain_and_it_verifies(
+    store, open_database, blobs, clock
+):
     mailbox, _ = await an_inbox(store)
     spool_id = new_id()
     await store.deliver(Delivery(spool_id, await a_message(blobs), 9, clock.now(), (mailbox,)))

@@ -16,7 +16,12 @@ async def test_what_was_put_is_read_back_whole_and_in_ranges(blobs, size):
 
     assert ref.length == size
     assert blobs.read(ref) == content
-    for start, stop in [(0, 1), (size // 2, size // 2 + 10), (CHUNK - 3, CHUNK + 3), (size, size + 5)]:
+    for start, stop in [
+        (0, 1),
+        (size // 2, size // 2 + 10),
+        (CHUNK - 3, CHUNK + 3),
+        (size, size + 5),
+    ]:
         assert blobs.read(ref, start, stop) == content[start:stop]
 
 

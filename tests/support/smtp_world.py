@@ -31,6 +31,7 @@ from mssante.storage import migrate
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.encryption import Keyring, create_keys
+from mssante.storage.journal import Journal
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.sqlite import SqliteDatabase
@@ -67,18 +68,25 @@ class World:
             migrate.upgrade_sqlite(path, schema)
             self.databases[schema.name] = SqliteDatabase(path, schema.audit)
         create_keys(self.folder / "master.key", self.folder / "instance-keys.json")
-        keyring = Keyring.open(self.folder / "master.key", self.folder / "instance-keys.json")
+        self.keyring = Keyring.open(self.folder / "master.key", self.folder / "instance-keys.json")
         (self.folder / "segments").mkdir()
-        self.blobs = SegmentBlobs(self.folder / "segments", "w0", keyring)
+        self.blobs = SegmentBlobs(self.folder / "segments", "w0b", self.keyring)
         self.directory = StoredDirectory(self.databases["directory"])
         self.registry = StoredRegistry(self.databases["directory"], self.clock)
         self.audit = StoredAuditLog(self.databases["directory"], self.clock)
-        self.spool = StoredSpool(self.databases["spool"], self.blobs, "0", self.clock)
+        self.spool = await self.open_spool()
         self.passwords = Passwords(CHEAP)
         self.authenticator = Authenticator(
             self.directory, self.passwords, self.audit, self.clock, patients_allowed=True
         )
         await self._people()
+
+    async def open_spool(self) -> StoredSpool:
+        """The slot's spool as a process finds it when it starts."""
+        journal = Journal(self.folder / "segments", "w0", self.keyring)
+        spool = StoredSpool(self.databases["spool"], journal, self.blobs, self.clock)
+        await spool.recover()
+        return spool
 
     async def _people(self) -> None:
         await self.registry.add_domain(Domain(new_id(), DOMAIN, patients=False), ACT)
@@ -165,6 +173,7 @@ class World:
         if hasattr(self, "server"):
             await self.server.stop(grace_seconds=0.2)
         self.passwords.close()
+        await self.spool.close()
         await self.blobs.close()
         for database in self.databases.values():
             await database.close()
@@ -187,7 +196,10 @@ class Client:
     async def tls(cls, world: World, *, greeted: bool = True) -> "Client":
         client = cls(
             *await asyncio.open_connection(
-                "127.0.0.1", world.implicit_port, ssl=world.client_tls(), server_hostname="localhost"
+                "127.0.0.1",
+                world.implicit_port,
+                ssl=world.client_tls(),
+                server_hostname="localhost",
             )
         )
         assert (await client.reply()).startswith("220 ")
@@ -229,7 +241,9 @@ class Client:
             assert (await self.say(f"RCPT TO:<{recipient}>")).startswith("250")
         assert (await self.say("DATA")).startswith("354 ")
 
-    async def submit(self, content: bytes, *recipients: str, sender: str = f"alice@{DOMAIN}") -> str:
+    async def submit(
+        self, content: bytes, *recipients: str, sender: str = f"alice@{DOMAIN}"
+    ) -> str:
         """A whole transaction; the reply to the end of data."""
         await self.begin(*recipients, sender=sender)
         await self.send(content + b".\r\n")

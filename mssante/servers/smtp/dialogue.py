@@ -432,7 +432,10 @@ class SubmissionSession(SmtpConnection):
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
         entry = await self._services.spool.accept(envelope, content)
-        self._services.on_accepted(entry)
+        try:
+            self._services.on_accepted(entry)
+        except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)
+            await self.handle_exception(error)
         return entry
 
     def _envelope(self, identity: Identity, transaction: Transaction) -> Envelope:

@@ -18,18 +18,26 @@ from mssante.wire.cda.problems import Problem, Severity
 WHERE: Final = "component/nonXMLBody/text"
 _BLANKS: Final = str.maketrans("", "", " \t\r\n\xa0")
 
-_STREAM_DATA: Final = re.compile(rb"stream\r?\n.*?endstream", re.DOTALL)
-_OBJECT_STREAM: Final = re.compile(
-    rb"<<(?P<dictionary>[^<>]{0,300}/ObjStm[^<>]{0,300})>>\s{0,4}stream\r?\n"
-)
-_ESCAPE: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
+_STREAM: Final = re.compile(rb">>[ \t\r\n]{0,8}stream\r?\n")
+_DICTIONARY_BYTES: Final = 400
+"""How far before its data the dictionary of an object stream is looked for."""
+_OBJECT_STREAMS: Final = 2_000
 _INFLATE_LIMIT: Final = 4_000_000
-"""Bytes that all object streams together may inflate to."""
+"""Object streams of one PDF that are inflated, and the bytes that they may inflate to together."""
+
+
+def _names(*names: str) -> re.Pattern[bytes]:
+    """Finds PDF names, each character as itself or as its #xx escape."""
+    spelled = [
+        "".join(f"(?:{letter}|#(?i:{ord(letter):02x}))" for letter in name) for name in names
+    ]
+    return re.compile(f"/(?:{'|'.join(spelled)})(?![A-Za-z])".encode())
+
 
 _FORBIDDEN: Final = (
-    ("pdf-encrypted", re.compile(rb"/Encrypt(?![A-Za-z])"), "the PDF is encrypted"),
-    ("pdf-script", re.compile(rb"/(?:JavaScript|JS)(?![A-Za-z])"), "the PDF contains a script"),
-    ("pdf-launch", re.compile(rb"/Launch(?![A-Za-z])"), "the PDF starts a program"),
+    ("pdf-encrypted", _names("Encrypt"), "the PDF is encrypted"),
+    ("pdf-script", _names("JavaScript", "JS"), "the PDF contains a script"),
+    ("pdf-launch", _names("Launch"), "the PDF starts a program"),
 )
 
 _MAGIC: Final = {
@@ -118,16 +126,29 @@ def _problems(media_type: str, content: bytes) -> list[Problem]:
 
 
 def _pdf_objects(content: bytes) -> bytes:
-    """The dictionaries of a PDF without the data of its streams, object streams inflated."""
-    pieces = [_STREAM_DATA.sub(b"", content)]
-    left = _INFLATE_LIMIT
-    for found in _OBJECT_STREAM.finditer(content):
-        if b"/FlateDecode" not in found["dictionary"] or left <= 0:
-            continue
-        try:
-            inflated = zlib.decompressobj().decompress(content[found.end() :], left)
-        except zlib.error:
-            continue
-        left -= len(inflated)
-        pieces.append(inflated)
-    return _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), b"\n".join(pieces))
+    """The dictionaries of a PDF without the data of its streams, object streams inflated.
+
+    One pass: an unfinished stream, however often it is begun, is searched for its end once.
+    """
+    pieces: list[bytes] = []
+    position, left, streams = 0, _INFLATE_LIMIT, 0
+    while (begun := _STREAM.search(content, position)) is not None:
+        end = content.find(b"endstream", begun.end())
+        if end < 0:
+            break
+        pieces.append(content[position : begun.start()])
+        dictionary = content[max(position, begun.start() - _DICTIONARY_BYTES) : begun.start()]
+        if b"/ObjStm" in dictionary and left > 0 and streams < _OBJECT_STREAMS:
+            pieces.append(_inflated(content[begun.end() : end], left))
+            left -= len(pieces[-1])
+            streams += 1
+        position = end
+    pieces.append(content[position:])
+    return b"\n".join(pieces)
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, limit)
+    except zlib.error:
+        return b""

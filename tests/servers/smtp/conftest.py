@@ -1,6 +1,3 @@
-import gc
-import warnings
-
 import pytest
 
 from tests.support.smtp_world import Client, World

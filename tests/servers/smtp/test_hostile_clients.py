@@ -10,7 +10,9 @@ from mssante.servers.limits import ByteBudget, ConnectionLimits
 from tests.support.smtp_world import DOMAIN, Client, message, plain
 
 SECOND = (
-    f"MAIL FROM:<alice@{DOMAIN}>\r\nRCPT TO:<cardio@{DOMAIN}>\r\nDATA\r\n".encode() + message(body="smuggled") + b".\r\n"
+    f"MAIL FROM:<alice@{DOMAIN}>\r\nRCPT TO:<cardio@{DOMAIN}>\r\nDATA\r\n".encode()
+    + message(body="smuggled")
+    + b".\r\n"
 )
 
 
@@ -48,7 +50,12 @@ async def test_tls_forgets_the_session_before_it(world):
                 plain_socket.recv(1000)
             with world.client_tls().wrap_socket(plain_socket, server_hostname="localhost") as tls:
                 replies = []
-                for command in ("MAIL FROM:<a@b.fr>", f"AUTH PLAIN {plain('alice', 'right')}", "STARTTLS", "EHLO x"):
+                for command in (
+                    "MAIL FROM:<a@b.fr>",
+                    f"AUTH PLAIN {plain('alice', 'right')}",
+                    "STARTTLS",
+                    "EHLO x",
+                ):
                     tls.sendall(command.encode() + b"\r\n")
                     replies.append(tls.recv(1000).decode())
                 return replies
@@ -110,7 +117,9 @@ async def test_a_client_that_leaves_after_the_end_of_data_loses_nothing(world):
     await world.server.stop()
 
     # A message whose end the server has seen is durable and known to the courier; never half.
-    due = await type(world.spool)(world.databases["spool"], world.blobs, "0", world.clock).due(100)
+    after_a_restart = await world.open_spool()
+    due = await after_a_restart.due(100)
+    await after_a_restart.close()
     assert {entry.id for entry in due} == {entry.id for entry in world.accepted}
 
 

@@ -62,7 +62,9 @@ async def test_too_many_recipients_are_sent_apart(unserved):
     await unserved.serve(max_recipients=2)
     client = await Client.signed_in(unserved)
     await client.say(f"MAIL FROM:<alice@{DOMAIN}>")
-    codes = [(await client.say(f"RCPT TO:<{name}@{DOMAIN}>"))[:9] for name in ("alice", "bob", "cardio")]
+    codes = [
+        (await client.say(f"RCPT TO:<{name}@{DOMAIN}>"))[:9] for name in ("alice", "bob", "cardio")
+    ]
 
     assert codes == ["250 2.1.5", "250 2.1.5", "452 4.5.3"]
     client.leave()
@@ -108,7 +110,9 @@ FROM = f"From: alice@{DOMAIN}\r\n"
         (message(fields="Content-Type: text/plain\r\nContent-Type: text/html\r\n"), "554 5.6.0"),
     ],
 )  # fmt: skip
-async def test_a_message_is_refused_with_its_own_code_and_the_session_goes_on(world, client, content, start):
+async def test_a_message_is_refused_with_its_own_code_and_the_session_goes_on(
+    world, client, content, start
+):
     reply = await client.submit(content)
     assert reply.startswith(start), reply
     assert world.accepted == []
@@ -117,7 +121,9 @@ async def test_a_message_is_refused_with_its_own_code_and_the_session_goes_on(wo
 
 async def test_the_text_names_the_structural_limit(client):
     parts = b"--b\r\n\r\n\r\n" * 2000
-    content = (FROM + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n").encode() + parts
+    content = (
+        FROM + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    ).encode() + parts
 
     assert (await client.submit(content)).endswith("too-many-parts")
 
@@ -224,11 +230,15 @@ async def test_guessing_is_slowed_down_and_the_connection_ends(world):
     (await Client.signed_in(world)).leave()
 
 
-async def test_refusals_are_audited_with_address_beside_the_leaf_and_floods_condensed(world, client):
+async def test_refusals_are_audited_with_address_beside_the_leaf_and_floods_condensed(
+    world, client
+):
     await client.say(f"MAIL FROM:<alice@{DOMAIN}>")
     for _ in range(50):
         await client.say(f"RCPT TO:<nobody@{DOMAIN}>")
-    lines = await world.databases["directory"].read(lambda c: audit.show(c, AUDIT, "directory", limit=99, kind=AuditKind.REFUSAL))
+    lines = await world.databases["directory"].read(
+        lambda c: audit.show(c, AUDIT, "directory", limit=99, kind=AuditKind.REFUSAL)
+    )
     (line,) = lines
 
     assert (line.leaf["action"], line.leaf["outcome"]) == ("RCPT", "recipient-unknown")
@@ -256,13 +266,47 @@ class BrokenSpool:
         (Refusal(Reason.TRY_LATER), "451 4.3.0"),
     ],
 )
-async def test_a_fault_of_the_disk_is_told_as_temporary_without_its_text(unserved, caplog, error, start):
+async def test_a_fault_of_the_disk_is_told_as_temporary_without_its_text(
+    unserved, caplog, error, start
+):
     await unserved.serve(spool=BrokenSpool(error))
     client = await Client.signed_in(unserved)
     reply = await client.submit(message(body="clinical"))
 
     assert reply.startswith(start)
-    assert "secret" not in reply + caplog.text and "clinical" not in caplog.text and DOMAIN not in caplog.text
+    assert (
+        "secret" not in reply + caplog.text
+        and "clinical" not in caplog.text
+        and DOMAIN not in caplog.text
+    )
     assert unserved.accepted == []
     assert (await client.say("NOOP")).startswith("250")
     client.leave()
+
+
+async def test_a_fault_after_acceptance_does_not_take_the_250_back(world, client, monkeypatch):
+    def fail(entry):
+        raise RuntimeError("courier not there")
+
+    object.__setattr__(world.server._shared.services, "on_accepted", fail)
+
+    assert (await client.submit(message())).startswith("250 2.0.0")
+
+
+async def test_no_log_line_holds_content_addresses_or_secrets_even_at_debug(world, caplog):
+    caplog.set_level("DEBUG")
+    client = await Client.signed_in(world)
+    await client.submit(message(body="clinical"), f"{patient_number(1)}@{PATIENTS}")
+    await client.say("CLINICAL words after a refused DATA")
+    await client.say(f"MAIL FROM:<bob@{DOMAIN}>")
+    client.leave()
+
+    for secret in (
+        "clinical",
+        "CLINICAL",
+        "right",
+        patient_number(1),
+        plain("alice", "right"),
+        f"bob@{DOMAIN}",
+    ):
+        assert secret not in caplog.text

@@ -1,6 +1,7 @@
 """The file inside a level 1 document."""
 
 import base64
+import time
 import zlib
 
 import pytest
@@ -82,3 +83,16 @@ def test_plain_text_needs_no_base64():
 
 def test_a_structured_body_has_no_file():
     assert look_inside(Body(3, "text/xml"), 100) is None
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [b">> stream\n", b"stream\n", b"<</ObjStm>>stream\nxendstream", b">>       ", b"/#4a#6", b"<<"],
+)
+def test_what_is_repeated_a_million_times_is_read_in_one_pass(repeated):
+    content = b"%PDF-1.7\n" + repeated * (8_000_000 // len(repeated))
+    start = time.perf_counter()
+
+    assert faults(content) == []
+
+    assert time.perf_counter() - start < 5  # well under a second on a quiet machine

@@ -9,7 +9,9 @@ from mssante.wire.sasl.exchange import MAX_LINE_OCTETS, MECHANISMS, decode_line,
 from mssante.wire.sasl.plain import parse_plain
 from mssante.wire.sasl.saslprep import saslprep
 
-PART = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
+PART = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60
+)
 
 
 @given(st.one_of(st.just(""), PART), PART, PART)
@@ -67,7 +69,9 @@ def test_unknown_mechanisms_are_not_spoken():
     assert list(MECHANISMS) == ["PLAIN", "LOGIN"]
 
 
-@pytest.mark.parametrize("line", [b"*", b"a", b"####", b"AAA=\r", b"A" * (MAX_LINE_OCTETS + 4), b"=", "é".encode()])
+@pytest.mark.parametrize(
+    "line", [b"*", b"a", b"####", b"AAA=\r", b"A" * (MAX_LINE_OCTETS + 4), b"=", "é".encode()]
+)
 def test_a_line_that_is_not_base64_is_refused(line):
     with pytest.raises(SaslError):
         decode_line(line)
@@ -86,7 +90,15 @@ def test_the_longest_credentials_fit_a_line():
 # RFC 4013 section 3
 @pytest.mark.parametrize(
     ("typed", "prepared"),
-    [("I­X", "IX"), ("user", "user"), ("USER", "USER"), ("ª", "a"), ("Ⅸ", "IX"), ("é", "é"), ("a b", "a b")],
+    [
+        ("I­X", "IX"),
+        ("user", "user"),
+        ("USER", "USER"),
+        ("ª", "a"),
+        ("Ⅸ", "IX"),
+        ("é", "é"),
+        ("a b", "a b"),
+    ],
 )
 def test_saslprep_gives_one_form(typed, prepared):
     assert saslprep(typed) == prepared

@@ -106,7 +106,9 @@ def test_a_command_line_is_verb_and_argument():
     assert split_command(b"noop") == ("NOOP", "")
 
 
-@pytest.mark.parametrize("line", [b"", b"  ", b"NO\0OP", b"NOOP\r", b"NOOP\nQUIT", "EHLO é".encode()])
+@pytest.mark.parametrize(
+    "line", [b"", b"  ", b"NO\0OP", b"NOOP\r", b"NOOP\nQUIT", "EHLO é".encode()]
+)
 def test_a_line_that_is_no_command(line):
     with pytest.raises(CommandError):
         split_command(line)

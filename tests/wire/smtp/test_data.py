@@ -33,7 +33,12 @@ def reference(stream: bytes, max_size: int = LIMIT) -> MailData | None:
         content += line + b"\r\n"
     if len(content) > max_size:
         faults.add(Reason.MESSAGE_TOO_LARGE)
-    for reason in (Reason.MESSAGE_TOO_LARGE, Reason.BARE_LINE_ENDING, Reason.NUL_BYTE, Reason.LINE_TOO_LONG):
+    for reason in (
+        Reason.MESSAGE_TOO_LARGE,
+        Reason.BARE_LINE_ENDING,
+        Reason.NUL_BYTE,
+        Reason.LINE_TOO_LONG,
+    ):
         if reason in faults:
             return MailData(b"", reason, stream[position:])
     return MailData(content, None, stream[position:])
@@ -44,7 +49,9 @@ def read(chunks, max_size: int = LIMIT) -> MailData | None:
     for number, chunk in enumerate(chunks):
         result = reader.receive(chunk)
         if result is not None:
-            return MailData(result.content, result.fault, result.rest + b"".join(chunks[number + 1 :]))
+            return MailData(
+                result.content, result.fault, result.rest + b"".join(chunks[number + 1 :])
+            )
     return None
 
 
@@ -90,7 +97,11 @@ def test_transparency_dots_go_and_other_dots_stay():
      b"\r\n.\0\r\n", b"\n.\r", b"\r.\n", b"\r\n.\r\r\n"],
 )  # fmt: skip
 def test_no_other_sequence_ends_the_data(trick):
-    stream = b"Subject: one\r\n\r\nbody" + trick + b"MAIL FROM:<x@y>\r\nRCPT TO:<z@y>\r\nDATA\r\nsecond\r\n.\r\n"
+    stream = (
+        b"Subject: one\r\n\r\nbody"
+        + trick
+        + b"MAIL FROM:<x@y>\r\nRCPT TO:<z@y>\r\nDATA\r\nsecond\r\n.\r\n"
+    )
     result = read([stream])
 
     assert result.rest == b""

@@ -16,7 +16,9 @@ def test_every_reason_has_a_reply_whose_codes_agree(reason):
 
 
 def test_the_detail_of_a_refusal_is_not_said_and_its_hint_is():
-    reply = str(refusal_reply(Refusal(Reason.MESSAGE_TOO_COMPLEX, "secret detail", hint="too many parts")))
+    reply = str(
+        refusal_reply(Refusal(Reason.MESSAGE_TOO_COMPLEX, "secret detail", hint="too many parts"))
+    )
 
     assert reply == "554 5.6.0 The message passes a limit of its structure: too many parts"
 
