@@ -40,7 +40,7 @@ from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
 from mssante.servers.smtp.submission import SubmissionServer
 from mssante.servers.tls import server_context
 from mssante.settings import Settings
-from mssante.storage import migrate
+from mssante.storage import versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
@@ -77,8 +77,8 @@ def check_stores(settings: Settings) -> None:
     Raises:
         WrongVersion: says which one and what to do.
     """
-    for where, version in layout_of(settings).versions():
-        migrate.require_current(version, where, str(settings.file))
+    for where, version in layout_of(settings).present():
+        versions.require_current(version, where, str(settings.file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ async def open_stores(
     patient_domains = frozenset(settings.operator.patient_domains)
     async with AsyncExitStack() as stack:
         databases: dict[str, Database] = {}
-        for schema in (migrate.DIRECTORY, migrate.MAIL, migrate.DMP):
+        for schema in (versions.DIRECTORY, versions.MAIL, versions.DMP):
             database = databases[schema.name] = layout.open(schema)
             stack.push_async_callback(database.close)
         mail_blobs = SegmentBlobs(layout.mail_segments, owner, keyring)
@@ -343,7 +343,7 @@ class _Relay:
 
 async def _open_spool(stack: AsyncExitStack, stores: Stores, slot: str) -> StoredSpool:
     stores.layout.create_spool(slot)
-    database = stores.layout.open(migrate.SPOOL, slot)
+    database = stores.layout.open(versions.SPOOL, slot)
     stack.push_async_callback(database.close)
     journal = Journal(stores.layout.mail_segments, slot, stores.keyring)
     spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)

@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mssante.storage import migrate
+from mssante.storage import migrate, versions
 from mssante.storage.sqlite import sqlite_engine
 
 
 def main() -> int:
-    schemas = {s.name: s for s in vars(migrate).values() if isinstance(s, migrate.Schema)}
+    schemas = {s.name: s for s in vars(versions).values() if isinstance(s, versions.Schema)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database", choices=sorted(schemas))
     parser.add_argument("revision", help="four digits: 0002")
@@ -22,7 +22,7 @@ def main() -> int:
     schema = schemas[arguments.database]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "present.sqlite"
-        first = not any((Path(migrate.__file__).parent / "migrations" / schema.name).glob("0*.py"))
+        first = not any((versions.MIGRATIONS / schema.name).glob("0*.py"))
         if not first:
             migrate.upgrade_sqlite(path, schema)
         engine = sqlite_engine(path)

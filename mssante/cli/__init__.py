@@ -30,7 +30,7 @@ from mssante.kernel.professionals import IdentifierError
 from mssante.kernel.reasons import Refusal
 from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
-from mssante.storage.migrate import WrongVersion
+from mssante.storage.versions import WrongVersion
 from mssante.supervisor import StartFailed
 
 app: Final = typer.Typer(

@@ -11,11 +11,11 @@ from mssante.cli.instance import Instance, config_path, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.kernel.clock import from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, parse_id
-from mssante.storage import audit, migrate
+from mssante.storage import audit, versions
 from mssante.storage.audit import AuditLine, ChainReport
 from mssante.storage.database import Database
 from mssante.storage.layout import SHARED_SCHEMAS
-from mssante.storage.migrate import Schema
+from mssante.storage.versions import Schema
 
 app: Final = typer.Typer(name="audit", help="The audit chains.", no_args_is_help=True)
 
@@ -89,9 +89,9 @@ def _chains(instance: Instance) -> Iterator[tuple[str, Schema, Database]]:
     for schema in SHARED_SCHEMAS:
         yield schema.name, schema, instance.stores.databases[schema.name]
     for slot in instance.stores.layout.slots():
-        database = instance.stores.layout.open(migrate.SPOOL, slot)
+        database = instance.stores.layout.open(versions.SPOOL, slot)
         try:
-            yield f"{migrate.SPOOL.name}-{slot}", migrate.SPOOL, database
+            yield f"{versions.SPOOL.name}-{slot}", versions.SPOOL, database
         finally:
             instance.run(database.close())
 

@@ -25,5 +25,5 @@ def upgrade(ctx: typer.Context) -> None:
 def check(ctx: typer.Context, json: JsonOption = False) -> None:
     """Say how each database's version relates to this program's."""
     layout = layout_of(load(config_path(ctx)))
-    lines = [{"database": where, "version": version.value} for where, version in layout.versions()]
+    lines = [{"database": where, "version": version.value} for where, version in layout.present()]
     show_all(lines, ("database", "version"), as_json=json)

@@ -5,13 +5,14 @@ crash in between leaves ciphertext without a key. The decision is taken inside t
 what the record holds at that moment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    bindparam,
     delete,
     insert,
     or_,
@@ -72,6 +73,42 @@ _VERSION_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     ENTRY.c.status,
 )
 
+# Built once: making a statement costs more than running it.
+_EFFECTS_OF: Final = select(EFFECT).where(EFFECT.c.spool_id == bindparam("spool"))
+_EFFECT: Final = _EFFECTS_OF.where(EFFECT.c.place == bindparam("index"))
+_OPEN_RECORD: Final = {
+    dialect: make(PATIENT_RECORD).on_conflict_do_nothing(
+        index_elements=[PATIENT_RECORD.c.patient_id]
+    )
+    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
+}
+_LOCK_RECORD: Final = (
+    select(PATIENT_RECORD.c.patient_id)
+    .where(PATIENT_RECORD.c.patient_id == bindparam("patient"))
+    .with_for_update()
+)
+_VERSIONS: Final = select(*_VERSION_COLUMNS)
+_BY_KEYS: Final = _VERSIONS.where(ENTRY.c.document_key.in_(bindparam("keys", expanding=True)))
+_NEIGHBOURS: Final = _VERSIONS.where(
+    ENTRY.c.patient_id == bindparam("patient"),
+    or_(
+        ENTRY.c.id.in_(
+            select(CLAIM.c.entry_id).where(
+                CLAIM.c.patient_id == bindparam("patient"),
+                CLAIM.c.document_key.in_(bindparam("keys", expanding=True)),
+            )
+        ),
+        ENTRY.c.set_key.in_(bindparam("sets", expanding=True)),
+        ENTRY.c.document_key.in_(bindparam("claimed", expanding=True)),
+    ),
+)
+_INSERT_SUBMISSION_SET: Final = insert(SUBMISSION_SET)
+_INSERT_ENTRY: Final = insert(ENTRY)
+_INSERT_CLAIM: Final = insert(CLAIM)
+_INSERT_ASSOCIATION: Final = insert(ASSOCIATION)
+_INSERT_HELD: Final = insert(HELD)
+_INSERT_EFFECT: Final = insert(EFFECT)
+
 
 class StoredDocuments:
     """Filed and held documents in one database and one blob space."""
@@ -85,7 +122,7 @@ class StoredDocuments:
     async def recorded(self, spool_id: OpaqueId) -> dict[int, Recorded]:
         """The recorded effects of one message, by index."""
         rows = await self._database.read(
-            lambda conn: conn.execute(select(EFFECT).where(EFFECT.c.spool_id == spool_id)).all()
+            lambda conn: conn.execute(_EFFECTS_OF, {"spool": spool_id}).all()
         )
         return {row.place: recorded_of_row(row) for row in rows}
 
@@ -155,13 +192,13 @@ def _foresee(conn: Connection, deposit: Deposit) -> tuple[Recorded | None, Decis
     found = _effect(conn, deposit.key)
     if found is not None:
         return found, None
+    if conn.execute(_BY_KEYS, {"keys": [deposit.version.key]}).first() is None:
+        return None, None  # the usual case: a document that was never seen
     return None, decide(deposit.version, related(conn, deposit.version))
 
 
 def _effect(conn: Connection, key: EffectKey) -> Recorded | None:
-    row = conn.execute(
-        select(EFFECT).where(EFFECT.c.spool_id == key.spool_id, EFFECT.c.place == key.index)
-    ).first()
+    row = conn.execute(_EFFECT, {"spool": key.spool_id, "index": key.index}).first()
     return None if row is None else recorded_of_row(row)
 
 
@@ -191,22 +228,14 @@ def _deposit(conn: Connection, deposit: Deposit, ref: BlobRef | None, at: int) -
 
 def _lock_record(conn: Connection, patient_id: OpaqueId, at: int) -> None:
     """Open the record where it is new, and keep other deposits of this patient waiting."""
-    make = postgres_insert if conn.dialect.name == "postgresql" else sqlite_insert
-    conn.execute(
-        make(PATIENT_RECORD)
-        .values(patient_id=patient_id, opened_at=at)
-        .on_conflict_do_nothing(index_elements=[PATIENT_RECORD.c.patient_id])
-    )
-    conn.execute(
-        select(PATIENT_RECORD.c.patient_id)
-        .where(PATIENT_RECORD.c.patient_id == patient_id)
-        .with_for_update()
-    ).one()
+    values = {"patient_id": patient_id, "opened_at": at}
+    conn.execute(_OPEN_RECORD[conn.dialect.name], values)
+    conn.execute(_LOCK_RECORD, {"patient": patient_id}).one()
 
 
 def related(conn: Connection, new: Version) -> list[Version]:
     """The entries that bear on a deposit: see `decide`. The family is followed to its ends."""
-    found = _versions(conn, ENTRY.c.document_key.in_((new.key, *new.claims)))
+    found = _versions(conn, _BY_KEYS, {"keys": [new.key, *new.claims]})
     family: dict[str, Version] = {
         key: version for key, version in found.items() if version.patient_id == new.patient_id
     }
@@ -222,29 +251,27 @@ def _neighbours(
     conn: Connection, patient_id: OpaqueId, versions: Sequence[Version]
 ) -> dict[str, Version]:
     """Of one patient: the set mates of versions, what they claim, who claims the same or them."""
-    sets = {version.set_key for version in versions if version.set_key is not None}
     claimed = {key for version in versions for key in version.claims}
-    keys = claimed.union(version.key for version in versions)
-    claimants = select(CLAIM.c.entry_id).where(
-        CLAIM.c.patient_id == patient_id, CLAIM.c.document_key.in_(keys)
-    )
-    conditions = [ENTRY.c.id.in_(claimants)]
-    if sets:
-        conditions.append(ENTRY.c.set_key.in_(sets))
-    if claimed:
-        conditions.append(ENTRY.c.document_key.in_(claimed))
-    return _versions(conn, ENTRY.c.patient_id == patient_id, or_(*conditions))
+    parameters = {
+        "patient": patient_id,
+        "keys": list(claimed.union(version.key for version in versions)),
+        "sets": list({version.set_key for version in versions if version.set_key is not None}),
+        "claimed": list(claimed),
+    }
+    return _versions(conn, _NEIGHBOURS, parameters)
 
 
-def _versions(conn: Connection, *conditions: ColumnElement[bool]) -> dict[str, Version]:
-    rows = conn.execute(select(*_VERSION_COLUMNS).where(*conditions)).all()
+def _versions(
+    conn: Connection, statement: Select[Any], parameters: Mapping[str, object]
+) -> dict[str, Version]:
+    rows = conn.execute(statement, parameters)
     return {row.document_key: version_of_row(row) for row in rows}
 
 
 def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, at: int) -> None:
     version = deposit.version
     conn.execute(
-        insert(SUBMISSION_SET),
+        _INSERT_SUBMISSION_SET,
         {
             "id": deposit.submission_set_id,
             "unique_id": deposit.submission_set.unique_id,
@@ -254,20 +281,20 @@ def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, 
         },
     )
     row = entry_columns(deposit, decision.status, unresolved=decision.unresolved, at=at, ref=ref)
-    conn.execute(insert(ENTRY), row)
+    conn.execute(_INSERT_ENTRY, row)
     claims = [
         {"entry_id": version.entry_id, "document_key": key, "patient_id": version.patient_id}
         for key in dict.fromkeys(version.claims)
     ]
     if claims:
-        conn.execute(insert(CLAIM), claims)
+        conn.execute(_INSERT_CLAIM, claims)
     _change_others(conn, decision)
     links = [
         (deposit.submission_set_id, version.entry_id, AssociationType.HAS_MEMBER),
         *((newer, older, AssociationType.RPLC) for newer, older in decision.link),
     ]
     conn.execute(
-        insert(ASSOCIATION),
+        _INSERT_ASSOCIATION,
         [{"source": one, "target": two, "type": kind.value} for one, two, kind in links],
     )
 
@@ -307,7 +334,7 @@ def _hold(conn: Connection, hold: Hold, ref: BlobRef, at: int) -> Recorded:
     found = _effect(conn, hold.key)
     if found is not None:
         return found
-    conn.execute(insert(HELD), held_columns(hold, at, ref))
+    conn.execute(_INSERT_HELD, held_columns(hold, at, ref))
     return _record(
         conn,
         Recorded(
@@ -349,7 +376,7 @@ def _outcome(
 
 def _record(conn: Connection, recorded: Recorded) -> Recorded:
     """Write the effect and its audit entry."""
-    conn.execute(insert(EFFECT), effect_columns(recorded))
+    conn.execute(_INSERT_EFFECT, effect_columns(recorded))
     is_held = recorded.verdict is Verdict.HELD
     facts: dict[str, str | int] = {"index": recorded.key.index}
     subject = recorded.entry_id or recorded.held_id

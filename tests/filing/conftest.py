@@ -15,7 +15,7 @@ from mssante.kernel.ins import Ins, InsOid
 from mssante.kernel.opaque import new_id
 from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.mail.model import Envelope, SpoolEntry
-from mssante.storage import migrate
+from mssante.storage import migrate, versions
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring, create_keys
@@ -92,7 +92,7 @@ class Office:
 
 async def an_office(tmp_path, clock, *, sandbox):
     databases = []
-    for schema in (migrate.DIRECTORY, migrate.DMP):
+    for schema in (versions.DIRECTORY, versions.DMP):
         path = tmp_path / f"{schema.name}.sqlite"
         migrate.upgrade_sqlite(path, schema)
         databases.append(SqliteDatabase(path, schema.audit))

@@ -15,7 +15,7 @@ from mssante.cli.instance import act, open_instance
 from mssante.kernel.ins import Ins, InsOid
 from mssante.kernel.traits import Traits
 from mssante.settings import load
-from mssante.storage import audit, migrate
+from mssante.storage import audit, versions
 from mssante.wire.mime.summary import MessageSummary
 from tests.journeys.instance import Instance, Load, a_message
 
@@ -111,9 +111,9 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                 if unique_id.encode() not in content or len(content) != document.metadata.size:
                     found.unreadable.append(unique_id)
         for name, schema in (
-            ("mail", migrate.MAIL),
-            ("dmp", migrate.DMP),
-            ("directory", migrate.DIRECTORY),
+            ("mail", versions.MAIL),
+            ("dmp", versions.DMP),
+            ("directory", versions.DIRECTORY),
         ):
             report = await stores.databases[name].read(
                 lambda conn, s=schema, n=name: audit.verify(conn, s.audit, n)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mssante.storage import migrate
+from mssante.storage import migrate, versions
 from mssante.storage.database import Database
 from mssante.storage.encryption import Keyring, create_keys
 from mssante.storage.postgres import PostgresDatabase
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.sqlite import SqliteDatabase
 
-OpenDatabase = Callable[[migrate.Schema], Awaitable[Database]]
+OpenDatabase = Callable[[versions.Schema], Awaitable[Database]]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -23,7 +23,7 @@ async def open_database(
     opened: dict[str, Database] = {}
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
 
-    async def open_it(schema: migrate.Schema) -> Database:
+    async def open_it(schema: versions.Schema) -> Database:
         if schema.name not in opened:
             if url is not None:
                 migrate.upgrade_postgres(url, schema)

@@ -3,14 +3,14 @@ from sqlalchemy import delete, select, update
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.opaque import new_id
-from mssante.storage import audit, migrate
+from mssante.storage import audit, versions
 
-TABLES = migrate.SPOOL.audit
+TABLES = versions.SPOOL.audit
 
 
 @pytest.fixture
 async def database(open_database, clock):
-    database = await open_database(migrate.SPOOL)
+    database = await open_database(versions.SPOOL)
     log = audit.StoredAuditLog(database, clock)
     for number in range(5):
         await log.record(

@@ -23,7 +23,7 @@ from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.storage import audit, migrate
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
-from mssante.storage.migrate import DIRECTORY
+from mssante.storage.versions import DIRECTORY
 from mssante.storage.schema.directory import AUDIT, PATIENT_INS
 from mssante.storage.sqlite import SqliteDatabase
 

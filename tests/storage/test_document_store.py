@@ -10,7 +10,7 @@ from mssante.dmp.deposit import Conflict
 from mssante.dmp.lineage import version_of
 from mssante.dmp.model import Deposit, EffectKey, Hold, Verdict, listing_of
 from mssante.kernel.opaque import new_id
-from mssante.storage import audit, migrate
+from mssante.storage import audit, migrate, versions
 from mssante.storage.documents import FLAG_SUPERSEDED, FLAG_UNRESOLVED, StoredDocuments
 from mssante.storage.schema.dmp import ASSOCIATION
 from mssante.wire.cda.reader import read_document
@@ -20,7 +20,7 @@ from mssante.wire.xds.model import AssociationType
 
 @pytest.fixture
 async def database(open_database):
-    return await open_database(migrate.DMP)
+    return await open_database(versions.DMP)
 
 
 @pytest.fixture
@@ -215,14 +215,14 @@ async def test_every_effect_is_in_an_unbroken_audit(store, database):
         await store.deposit(a_deposit(content, patient))
     await store.hold(Hold(EffectKey(new_id(), 0), new_id(), "x", "", "", None, None, b"x"))
 
-    report = await database.read(lambda conn: audit.verify(conn, migrate.DMP.audit, "dmp"))
+    report = await database.read(lambda conn: audit.verify(conn, versions.DMP.audit, "dmp"))
 
     assert report.intact
     assert report.entries == 4
 
 
 async def test_the_migrated_tables_are_those_declared(database):
-    assert await database.read(lambda conn: migrate.differences(conn, migrate.DMP)) == []
+    assert await database.read(lambda conn: migrate.differences(conn, versions.DMP)) == []
 
 
 async def test_lists_are_newest_first(store):

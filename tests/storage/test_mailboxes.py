@@ -6,7 +6,7 @@ from mssante.kernel.opaque import new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import FlagOperation, Flags, SpecialUse, StoredMessage
 from mssante.mail.ports import Delivery
-from mssante.storage import audit, migrate
+from mssante.storage import audit, migrate, versions
 from mssante.storage.mailboxes import StoredMailboxes
 
 
@@ -20,7 +20,7 @@ class Heard:
 
 @pytest.fixture
 async def store(open_database, blobs, clock):
-    return StoredMailboxes(await open_database(migrate.MAIL), blobs, Heard(), clock)
+    return StoredMailboxes(await open_database(versions.MAIL), blobs, Heard(), clock)
 
 
 async def a_message(blobs, text=b"hello"):
@@ -209,7 +209,7 @@ async def test_every_change_wakes_the_folders_readers(store, blobs, clock):
 
 
 async def test_the_declared_tables_are_the_migrated_ones(open_database):
-    for schema in (migrate.DIRECTORY, migrate.MAIL, migrate.DMP, migrate.SPOOL):
+    for schema in (versions.DIRECTORY, versions.MAIL, versions.DMP, versions.SPOOL):
         database = await open_database(schema)
 
         assert await database.read(lambda conn: migrate.differences(conn, schema)) == []
@@ -221,11 +221,11 @@ async def test_deliveries_are_in_the_audit_chain_and_it_verifies(
     mailbox, _ = await an_inbox(store)
     spool_id = new_id()
     await store.deliver(Delivery(spool_id, await a_message(blobs), 9, clock.now(), (mailbox,)))
-    database = await open_database(migrate.MAIL)
+    database = await open_database(versions.MAIL)
 
-    report = await database.read(lambda conn: audit.verify(conn, migrate.MAIL.audit, "mail"))
+    report = await database.read(lambda conn: audit.verify(conn, versions.MAIL.audit, "mail"))
     [line] = await database.read(
-        lambda conn: audit.show(conn, migrate.MAIL.audit, "mail", limit=10, correlation=spool_id)
+        lambda conn: audit.show(conn, versions.MAIL.audit, "mail", limit=10, correlation=spool_id)
     )
 
     assert report.intact and report.entries == 1

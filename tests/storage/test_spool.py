@@ -10,7 +10,7 @@ from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
-from mssante.storage import migrate, spool as spool_module
+from mssante.storage import versions, spool as spool_module
 from mssante.storage.journal import Journal
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
@@ -29,7 +29,7 @@ ENVELOPE = Envelope(
 @pytest.fixture
 async def start(open_database, keyring, tmp_path, clock):
     """Starts the slot's process anew; what the former one held in memory is gone."""
-    database = await open_database(migrate.SPOOL)
+    database = await open_database(versions.SPOOL)
     folder = tmp_path / "journal"
     folder.mkdir()
     opened = []

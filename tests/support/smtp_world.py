@@ -27,7 +27,7 @@ from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
 from mssante.servers.smtp.submission import SubmissionServer
 from mssante.servers.tls import server_context
-from mssante.storage import migrate
+from mssante.storage import migrate, versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.encryption import Keyring, create_keys
@@ -63,7 +63,7 @@ class World:
     async def build(self) -> None:
         self.files = throw_away_certificate(self.folder)
         self.databases = {}
-        for schema in (migrate.DIRECTORY, migrate.SPOOL):
+        for schema in (versions.DIRECTORY, versions.SPOOL):
             path = self.folder / f"{schema.name}.sqlite"
             migrate.upgrade_sqlite(path, schema)
             self.databases[schema.name] = SqliteDatabase(path, schema.audit)

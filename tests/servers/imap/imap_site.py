@@ -20,7 +20,7 @@ from mssante.mail.ports import Delivery
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.tls import server_context
-from mssante.storage import migrate
+from mssante.storage import migrate, versions
 from mssante.storage.database import Database
 from mssante.storage.encryption import Keyring, create_keys
 from mssante.storage.mailboxes import StoredMailboxes
@@ -75,9 +75,9 @@ class Site:
         self.passwords = Passwords(Argon2Cost(8, 1, 1))
         self.processes: list[Process] = []
         if postgres_url is None:
-            migrate.upgrade_sqlite(folder / "mail.sqlite", migrate.MAIL)
+            migrate.upgrade_sqlite(folder / "mail.sqlite", versions.MAIL)
         else:
-            migrate.upgrade_postgres(postgres_url, migrate.MAIL)
+            migrate.upgrade_postgres(postgres_url, versions.MAIL)
         create_keys(folder / "master.key", folder / "instance-keys.json")
         (folder / "segments").mkdir()
         (folder / "run").mkdir()
@@ -95,7 +95,7 @@ class Site:
     async def process(self, limits: ImapLimits | None = None, *, hears: bool = True) -> Process:
         """Another worker; one that does not hear has lost its wake-ups."""
         name = f"w{len(self.processes)}"
-        audit = migrate.MAIL.audit
+        audit = versions.MAIL.audit
         database: Database = (
             SqliteDatabase(self.folder / "mail.sqlite", audit)
             if self.postgres_url is None
