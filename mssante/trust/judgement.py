@@ -475,7 +475,8 @@ class _Judge:
         unprotected = any(
             isinstance(one, EnvelopedData) and not has_integrity(one) for one in layers
         )
-        if unprotected and not any(signed):
+        is_open = self._opened.decryption is Decryption.OK
+        if unprotected and is_open and not any(signed):
             self._warnings.append("no-integrity")
 
 

@@ -15,7 +15,7 @@ from mssante.trust.anchors import Unreadable
 from mssante.wire.smime.decryption import DecryptionKey
 
 _PRIVATE: Final = re.compile(
-    rb"-----BEGIN ((?:[A-Z]+ )?+PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL
+    rb"-----BEGIN ((?:EC |RSA |ENCRYPTED )?+PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL
 )
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
@@ -43,6 +43,8 @@ def read_keys(files: Iterable[bytes], password: bytes | None = None) -> tuple[De
             raise Unreadable("a key file is broken, or its password is wrong or missing") from None
         keys += [_usable(key) for key in found]
         certificates += beside
+    if certificates and not keys:
+        raise Unreadable("the key files hold certificates and no private key")
     return tuple(_paired(key, certificates) for key in keys)
 
 

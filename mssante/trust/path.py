@@ -192,7 +192,7 @@ def _check_path(path: Path) -> None:
 def _check_hash(certificate: x509.Certificate) -> None:
     try:
         algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
+    except (ValueError, UnsupportedAlgorithm):
         raise Untrusted("certificate-signature-algorithm") from None
     # Ed25519 names no hash.
     if algorithm is not None and not isinstance(algorithm, _STRONG):

@@ -82,7 +82,11 @@ def _status(
             continue
         if not _is_signed_by(one, issuer):
             continue
-        entry = one.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        try:
+            entry = one.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        except ValueError:
+            # An authority signed a list that cannot be read: it tells nothing.
+            continue
         if entry is not None:
             _check_entry(entry, at)
         best = min(best, _freshness(one, at))

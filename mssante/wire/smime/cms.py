@@ -224,8 +224,8 @@ def _signed(data: Any, limits: SmimeLimits) -> SignedData:
         inside["content_type"].dotted,
         _octets(inside["content"]),
         tuple(_signer(info) for info in _bounded(data["signer_infos"], limits.max_signers)),
-        tuple(_readable(x509.load_der_x509_certificate, certificates)),
-        tuple(_readable(x509.load_der_x509_crl, lists)),
+        tuple(_readable(_load_certificate, certificates)),
+        tuple(_readable(_load_list, lists)),
     )
 
 
@@ -246,6 +246,20 @@ def _readable(load: Callable[[bytes], Value], encodings: Iterable[bytes]) -> Ite
             yield load(encoding)
         except ValueError:
             continue
+
+
+def _load_certificate(encoding: bytes) -> x509.Certificate:
+    """The library reads names and dates late: what is broken must show itself here."""
+    certificate = x509.load_der_x509_certificate(encoding)
+    _ = certificate.subject, certificate.issuer
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return certificate
+
+
+def _load_list(encoding: bytes) -> x509.CertificateRevocationList:
+    found = x509.load_der_x509_crl(encoding)
+    _ = found.issuer, found.next_update_utc
+    return found
 
 
 def _signer(info: Any) -> SignerInfo:

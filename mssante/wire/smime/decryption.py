@@ -163,7 +163,7 @@ def _content_key(
 
 
 def _substitute(key: DecryptionKey, wrapped: bytes, size: int) -> bytes:
-    """A content key that nobody without the private key can know (as RFC 8017's successors do)."""
+    """A content key that nobody without the private key can know."""
     secret = key.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return hmac.digest(secret, b"implicit rejection" + wrapped, "sha512")[:size]
 

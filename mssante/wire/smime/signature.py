@@ -14,7 +14,7 @@ from typing import Any, Final
 from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -82,7 +82,10 @@ def readings(content: bytes) -> tuple[bytes, ...]:
 def identifies(identity: Identity, certificate: x509.Certificate) -> bool:
     """Whether an identifier of a signer or recipient names a certificate."""
     if identity.key_id is not None:
-        return identity.key_id == key_id_of(certificate)
+        try:
+            return identity.key_id == key_id_of(certificate)
+        except (ValueError, UnsupportedAlgorithm):
+            return False
     if identity.serial != certificate.serial_number or identity.issuer is None:
         return False
     issuer = identity.issuer
@@ -90,7 +93,12 @@ def identifies(identity: Identity, certificate: x509.Certificate) -> bool:
 
 
 def key_id_of(certificate: x509.Certificate) -> bytes:
-    """The subject key identifier, calculated where the certificate has none (RFC 5280 4.2.1.2)."""
+    """The subject key identifier, calculated where the certificate has none (RFC 5280 4.2.1.2).
+
+    Raises:
+        ValueError, UnsupportedAlgorithm: it would have to be calculated, from a key that is broken
+            or of an unknown kind.
+    """
     try:
         found = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_KEY_IDENTIFIER)
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
