@@ -101,7 +101,7 @@ def find_path(
                 refusal = error
         else:
             return path
-    raise refusal or Untrusted(search.why_none())
+    raise refusal or search.why_none()
 
 
 def _rank(error: CertificateRefused | SmimeError) -> int:
@@ -122,6 +122,7 @@ class _Search:
         self._tries = 0
         self._self_issued_end = False
         self._stopped = ""
+        self._weak = False
 
     def paths(self, below: Path) -> Iterator[Path]:
         last = below[-1]
@@ -140,14 +141,21 @@ class _Search:
             if issuer not in below and issuer not in self._anchors and self._links(last, issuer):
                 yield from self.paths((*below, issuer))
 
-    def why_none(self) -> str:
-        return self._stopped or ("unknown-root" if self._self_issued_end else "path-incomplete")
+    def why_none(self) -> CertificateRefused | SmimeError:
+        if self._weak:
+            return SignatureInvalid("weak-digest")
+        if self._stopped:
+            return Untrusted(self._stopped)
+        return Untrusted("unknown-root" if self._self_issued_end else "path-incomplete")
 
     def _links(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         if certificate.issuer != issuer.subject or not _key_ids_agree(certificate, issuer):
             return False
         if self._tries >= _MAX_TRIES:
             self._stopped = "too-many-paths"
+            return False
+        if not _has_strong_hash(certificate):
+            self._weak = True
             return False
         self._tries += 1
         return _is_issued_by(certificate, issuer)
@@ -182,21 +190,18 @@ def _check_path(path: Path) -> None:
         is_anchor = position == len(path) - 1
         if not is_anchor or position == 0:
             public_key_of(certificate)
-        if not is_anchor:
-            _check_hash(certificate)
         if position:
             _check_authority(certificate, path[1:position])
     check_name_constraints(path)
 
 
-def _check_hash(certificate: x509.Certificate) -> None:
+def _has_strong_hash(certificate: x509.Certificate) -> bool:
     try:
         algorithm = certificate.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
-        raise Untrusted("certificate-signature-algorithm") from None
+        return False
     # Ed25519 names no hash.
-    if algorithm is not None and not isinstance(algorithm, _STRONG):
-        raise SignatureInvalid("weak-digest")
+    return algorithm is None or isinstance(algorithm, _STRONG)
 
 
 def _check_authority(certificate: x509.Certificate, below: Path) -> None:

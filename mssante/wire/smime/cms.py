@@ -325,12 +325,11 @@ def _identity(choice: Any) -> Identity:
 
 
 def _algorithm(value: Any) -> Algorithm:
-    parameters = value["parameters"]
-    return Algorithm(value["algorithm"].dotted, None if _absent(parameters) else parameters.dump())
+    """Decoded without its schema: an odd parameter is judged where the algorithm is used."""
+    return _plain_algorithm(core.Sequence.load(value.dump()))
 
 
 def _plain_algorithm(value: Any) -> Algorithm:
-    """An AlgorithmIdentifier that was decoded without its schema."""
     return Algorithm(value[0].dotted, value[1].dump() if len(value) > 1 else None)
 
 
