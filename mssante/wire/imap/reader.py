@@ -64,6 +64,7 @@ class RefusedFor(Enum):
     LINE_TOO_LONG = "Command line too long"
     LITERAL_TOO_LARGE = "Literal too large"
     TOO_MANY_LITERALS = "Too many literals"
+    NO_ROOM = "Too much is being sent at the moment, try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,22 @@ class CommandReader:
     def buffered(self) -> int:
         """Octets received and not yet handed out; must be 0 when TLS starts (RFC 3501 6.2.1)."""
         return len(self._buffer)
+
+    @property
+    def held(self) -> int:
+        """Octets in memory: received and not yet handed out."""
+        return len(self._buffer) + sum(map(len, self._fragments))
+
+    def give_up_literal(self) -> None:
+        """Keep nothing of the command whose literal is being received: it will be refused.
+
+        Its end is still looked for, so that both sides agree where the next command begins. Between
+        literals nothing happens: lines are short.
+        """
+        if self._awaited is not None and self._discarding is None:
+            self._discarding = RefusedFor.NO_ROOM
+            del self._fragments[1:]
+            self._take_literal(self._awaited)
 
     @property
     def has_enough(self) -> bool:
