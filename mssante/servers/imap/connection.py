@@ -132,6 +132,9 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+        # This object and its session know each other: it would keep the octets until the garbage
+        # collector comes.
+        self._reader.close()
         self._share.resize(0)
         self._closed(self)
 

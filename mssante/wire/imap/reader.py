@@ -155,6 +155,12 @@ class CommandReader:
         """Whether more bytes than the command in work needs are waiting: reading can pause."""
         return len(self._buffer) > (self._awaited or self.limits.max_line) + _READ_AHEAD
 
+    def close(self) -> None:
+        """Forget everything: nothing more is read."""
+        self._dead = True
+        self._buffer.clear()
+        self._reset()
+
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed."""
         while not self._dead:
