@@ -140,7 +140,7 @@ STRANGE = {
     "dots": b"\r\n..\r\n...\r\n..x\r\n",
     "a file name with directories": b"Content-Type: text/xml; name=\"../../etc/x\"\r\nContent-Disposition: attachment; filename*=utf-8''..%2F%00%0A\r\n\r\n<x/>\r\n",
     "lone surrogates and controls": b"Subject: \x01\x02\xed\xa0\x80\r\n\r\n\x1b[2J\r\n",
-    "xml that is no document": b"Content-Type: text/xml\r\n\r\n<a><![CDATA[" + b"x]]]]>" * 1000 + b"\r\n",
+    "xml that is no document": b"Content-Type: text/xml\r\n\r\n<a><![CDATA[" + b"x]]]]>\r\n" * 1000,
 }  # fmt: skip
 
 
@@ -159,13 +159,15 @@ def test_strange_but_lawful_mail_is_carried_and_every_part_can_be_fetched(world)
             client.send(f"a SELECT INBOX\r\nb FETCH 1:* {items}\r\n".encode())
             assert client.answer("a").startswith("a OK")
             assert client.answer("b").startswith("b OK")
-            client.send(b"c SEARCH CHARSET UTF-8 OR SUBJECT {3+}\r\n\xc3\xa9! HEADER Content-Type x\r\n")
+            client.send(
+                b"c SEARCH CHARSET UTF-8 OR SUBJECT {3+}\r\n\xc3\xa9! HEADER Content-Type x\r\n"
+            )
             assert client.answer("c").startswith("c OK")
         assert len(world.messages(reader, "(UID)")) - before == len(STRANGE)
 
 
 COMMANDS = {
-    b"MAIL FROM:<x@y.example> SIZE=99999999999": "552 5.3.4",
+    b"MAIL FROM:<> SIZE=99999999999": "552 5.3.4",
     b"MAIL FROM:<x@y.example>": "550 5.7.1",
     b"MAIL FROM:<x@y.example\rRSET>": "500 5.5.2",
     b"MAIL FROM:<x@y.example>\nRSET": "500 5.5.2",
@@ -189,8 +191,8 @@ RECIPIENTS = {
     "{wrong}@{patients}": "553 5.1.3",
     "{wrong}0@{patients}": "553 5.1.3",
     "@a,@b:x@{domain}": "553 5.1.3",
-    '"a\\"b c"@{domain}': "550 5.1.1",
-    "x@[127.0.0.1]": "550 5.7.1",
+    '"a\\"b c"@{domain}': "553 5.1.3",
+    "x@[127.0.0.1]": "553 5.1.3",
 }
 
 
@@ -249,7 +251,7 @@ IMAP = {
     "10 000 OR": (b"a SEARCH " + b"OR ALL " * 10_000 + b"ALL\r\n", "a BAD", False),
     "sections without end": (b"a FETCH 1 BODY[" + b"1." * 1000 + b"1]\r\n", "a BAD", False),
     "a number of 10 000 digits": (b"a FETCH " + b"9" * 10_000 + b" FLAGS\r\n", "a BAD", False),
-    "a set of all numbers": (b"a FETCH 1:4294967295,1:4294967295,*:1 (UID)\r\n", "a OK", False),
+    "a set of all numbers": (b"a UID FETCH 1:4294967295,1:4294967295,*:1 (FLAGS)\r\n", "a OK", False),
     "4 GB announced, waiting": (b"a APPEND INBOX {4294967296}\r\n", TOO_LARGE, False),
     "4 GB announced, not waiting": (b"a APPEND INBOX {4294967296+}\r\nx", TOO_LARGE, True),
     "a literal of 10 000 digits": (b"a APPEND INBOX {" + b"9" * 10_000 + b"}\r\n", TOO_LARGE, False),
@@ -268,7 +270,7 @@ IMAP = {
     "1000 flags": (b"a STORE 1 +FLAGS (" + b"$k " * 1000 + b"x)\r\n", "a BAD", False),
     "a date that is none": (b"a SEARCH ON 31-Feb-2026\r\n", "a BAD", False),
     "a partial without end": (b"a FETCH 1 BODY.PEEK[]<0.99999999999999999999>\r\n", "a BAD", False),
-    "a far partial": (b"a FETCH 1 BODY.PEEK[]<4294967295.4294967295>\r\n", "a OK", False),
+    "a far partial": (b"a UID FETCH 1:* BODY.PEEK[]<4294967295.4294967295>\r\n", "a OK", False),
     "unknown charset": (b"a SEARCH CHARSET x-nil ALL\r\n", "a NO [BADCHARSET", False),
     "STARTTLS in TLS": (b"a STARTTLS\r\n", "a BAD", False),
 }  # fmt: skip
@@ -389,7 +391,7 @@ def bad_documents(d: Documents, other_ins: str):
         "no birth place": (d.biology(birth_place=None), 905, MISSING, "birth-place", True),
         "sex U": (d.biology(sex="U"), 906, "trait-imprecise", "sex", True),
         "a date that is none": (d.biology(birth_date="0" * 5000), 906, "trait-imprecise", "birth-date", True),
-        "the same identifier, other content": (unique.replace(b"Glucose", b"Fructose"), 906, "XDSNonIdenticalUniqueId", None, True),
+        "the same identifier, other content": (unique.replace(b"Glucose", b"Fructose"), 906, "XDSNonIdenticalHash", None, True),
         "a PDF that is none": (d.level1(b"MZ this is a program" * 100), 906, UNSAFE, "body-type", True),
         "a PDF with a script": (d.level1(b"%PDF-1.4\n<< /S /J#61vaScript >>"), 906, UNSAFE, "pdf-script", True),
         "a PDF that is encrypted": (d.level1(b"%PDF-1.4\ntrailer << /Encrypt 1 0 R >>"), 906, UNSAFE, "pdf-encrypted", True),
@@ -414,8 +416,12 @@ def _second_ins(d: Documents, other: str) -> bytes:
 
 def large_documents(d: Documents) -> dict[str, bytes]:
     """What is large, odd and still good: it is filed."""
-    odd = d.biology().replace(b'<versionNumber value="1"', b'<versionNumber value="' + b"9" * 5000 + b'"')
-    times = d.biology().replace(b'<effectiveTime value="20261123083000+0100"', b'<effectiveTime value="99999999999999+9999"')
+    odd = d.biology().replace(
+        b'<versionNumber value="1"', b'<versionNumber value="' + b"9" * 5000 + b'"'
+    )
+    times = d.biology().replace(
+        b'<effectiveTime value="20261123083000+0100"', b'<effectiveTime value="99999999999999+9999"'
+    )
     return {
         "a text of 11 MB": d.level1(a_pdf(8_000_000)),
         "a text of 12 MB in Latin-1": d.in_encoding("ISO-8859-1", "latin-1", "é" * 6_000_000),
@@ -537,7 +543,12 @@ def _office(world) -> dict:
         "--finess", make_samples.a_finess(77), "--address", address, "--feeds-dmp",
     )  # fmt: skip
     made = world.instance.json("account", "password", "labo", "--generate")
-    return {"login": "labo", "password": made["password"], "address": address, "name": "Laboratoire"}
+    return {
+        "login": "labo",
+        "password": made["password"],
+        "address": address,
+        "name": "Laboratoire",
+    }
 
 
 def test_a_slow_client_and_idle_ones_harm_nobody(world):
