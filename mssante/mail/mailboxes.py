@@ -269,7 +269,11 @@ class MailboxService:
         """Take in the answer of our own change, where nothing else happened in between."""
         if changes.highestmodseq <= view.highestmodseq:
             return
-        if changes.highestmodseq == view.highestmodseq + 1 and changes.uidnext == view.uidnext:
+        # A change of nothing tells the modseq of whoever changed something last: its rows and
+        # expunges are not in this answer, so it must not count as having seen them.
+        is_ours = bool(changes.rows or changes.expunged)
+        is_next = changes.highestmodseq == view.highestmodseq + 1
+        if is_ours and is_next and changes.uidnext == view.uidnext:
             view.apply(changes)
         else:
             await self._views[view.number, view.reader].refresh()

@@ -134,13 +134,10 @@ class Journal:
         bytes stay where they are, and a damaged record before intact ones is an error in the log,
         since it might have been answered.
         """
-        for number in segment_numbers(self._folder, self._slot):
-            if number < first_segment:
-                continue
-            name = segment_name(self._slot, number)
-            for record in _records(self._folder / name, name, self._keyring):
-                self._live[name] = self._live.get(name, 0) + 1
-                yield record
+        for record in live_records(self._folder, self._slot, self._keyring, first_segment):
+            segment = record.blob.segment
+            self._live[segment] = self._live.get(segment, 0) + 1
+            yield record
 
     async def close(self) -> None:
         """Finish what waits and close the files."""
@@ -175,6 +172,14 @@ class Journal:
             )
             offset += before + sealed_length(length)
         return records
+
+
+def live_records(folder: Path, slot: str, keyring: Keyring, first_segment: int) -> Iterator[Record]:
+    """The live and wholly written records of a slot, oldest first; changes nothing."""
+    for number in segment_numbers(folder, slot):
+        if number >= first_segment:
+            name = segment_name(slot, number)
+            yield from _records(folder / name, name, keyring)
 
 
 def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:

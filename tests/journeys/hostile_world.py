@@ -31,6 +31,8 @@ class Peer:
         raw = socket.create_connection((demo["host"], demo["ports"][listener]), 20)
         self.socket: ssl.SSLSocket = instance.tls().wrap_socket(raw, server_hostname=demo["host"])
         self._reading = self.socket.makefile("rb")
+        self.ended = False
+        """The server has closed."""
 
     def __enter__(self) -> "Peer":
         return self
@@ -49,9 +51,11 @@ class Peer:
     def line(self) -> str:
         """The next line, or an empty text when the server has closed."""
         try:
-            return self._reading.readline().decode("latin-1").rstrip("\r\n")
+            octets = self._reading.readline()
         except OSError:
-            return ""
+            octets = b""
+        self.ended = not octets
+        return octets.decode("latin-1").rstrip("\r\n")
 
 
 class SmtpPeer(Peer):
@@ -100,7 +104,7 @@ class ImapPeer(Peer):
     def answer(self, *tags: str) -> str:
         """The next line that is tagged with one of these, a continuation, or a BYE."""
         starts = tuple(f"{tag} " for tag in tags) + ("+", "* BYE", "* BAD")
-        while (line := self.line()) and not line.startswith(starts):
+        while not (line := self.line()).startswith(starts) and not self.ended:
             pass
         return line
 

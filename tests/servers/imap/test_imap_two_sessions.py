@@ -190,6 +190,25 @@ async def test_a_lost_wakeup_is_made_good(site: Site, connect, monkeypatch):
     assert await client.line() == b"* 1 EXISTS"
 
 
+async def test_a_store_of_nothing_does_not_hide_what_another_process_expunged(site: Site, connect):
+    first, second = await site.process(), await site.process(hears=False)
+    one, two = await connect(first), await connect(second)
+    for _ in range(3):
+        await one.append("INBOX", a_mail(), "(\\Seen)")
+    await two.ok("SELECT INBOX")
+    await one.ok("SELECT INBOX")
+    await one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    await one.ok("NOOP")
+    await two.ok("UID STORE 2 +FLAGS.SILENT (\\Flagged)")
+    await two.ok("NOOP")
+    await one.ok("EXPUNGE")
+
+    # The expunge is the very next modseq, and this STORE changes nothing.
+    lines = await two.ok("UID STORE 3 +FLAGS.SILENT (\\Seen)")
+    assert b"* 1 EXPUNGE" in lines
+    assert await two.ok("FETCH 1:* (UID)") == [b"* 1 FETCH (UID 2)", b"* 2 FETCH (UID 3)"]
+
+
 async def test_a_deleted_folder_empties_under_its_readers(site, pair):
     one, two = pair
     await one.ok("CREATE Temp")
