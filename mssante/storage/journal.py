@@ -138,7 +138,7 @@ class Journal:
             if number < first_segment:
                 continue
             name = segment_name(self._slot, number)
-            for record in _records(self._folder / name, name, self._keyring):
+            for record in live_records(self._folder / name, self._keyring):
                 self._live[name] = self._live.get(name, 0) + 1
                 yield record
 
@@ -183,8 +183,9 @@ def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
     return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
 
 
-def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
-    """The live and intact records of one segment."""
+def live_records(path: Path, keyring: Keyring) -> Iterator[Record]:
+    """The live and intact records of one segment, which its owner may be writing meanwhile."""
+    segment = path.name
     if path.stat().st_size < _HEAD.size:
         return
     damaged: int | None = None

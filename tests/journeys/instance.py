@@ -146,7 +146,11 @@ class Instance:
         return client
 
     def spool_is_empty(self) -> bool:
+        """Whether nothing accepted waits: neither as a row nor, where all begins, in a journal."""
         import sqlite3
+
+        from mssante.storage.encryption import Keyring
+        from mssante.storage.journal import live_records
 
         for path in self.directory.rglob("spool-*.sqlite"):
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
@@ -154,7 +158,11 @@ class Instance:
             connection.close()
             if count:
                 return False
-        return True
+        data = self.directory / "data"
+        keyring = Keyring.open(self.directory / "keys" / "master.key", data / "instance-keys.json")
+        # `w0-…` are journals, `w0b-…` are what the worker's courier keeps.
+        journals = [path for path in (data / "segments-mail").iterdir() if "b-" not in path.name]
+        return not any(record for path in journals for record in live_records(path, keyring))
 
     def wait_until_carried(self, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
