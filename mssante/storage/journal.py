@@ -134,13 +134,10 @@ class Journal:
         bytes stay where they are, and a damaged record before intact ones is an error in the log,
         since it might have been answered.
         """
-        for number in segment_numbers(self._folder, self._slot):
-            if number < first_segment:
-                continue
-            name = segment_name(self._slot, number)
-            for record in live_records(self._folder / name, self._keyring):
-                self._live[name] = self._live.get(name, 0) + 1
-                yield record
+        for record in live_records(self._folder, self._slot, self._keyring, first_segment):
+            segment = record.blob.segment
+            self._live[segment] = self._live.get(segment, 0) + 1
+            yield record
 
     async def close(self) -> None:
         """Finish what waits and close the files."""
@@ -177,15 +174,22 @@ class Journal:
         return records
 
 
+def live_records(folder: Path, slot: str, keyring: Keyring, first_segment: int) -> Iterator[Record]:
+    """The live and wholly written records of a slot, oldest first; changes nothing."""
+    for number in segment_numbers(folder, slot):
+        if number >= first_segment:
+            name = segment_name(slot, number)
+            yield from _records(folder / name, name, keyring)
+
+
 def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
     body, at = len(accepting.content), accepting.accepted_at
     crc = zlib.crc32(_FIXED.pack(_MAGIC, envelope, body, at, accepting.id))
     return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
 
 
-def live_records(path: Path, keyring: Keyring) -> Iterator[Record]:
-    """The live and intact records of one segment, which its owner may be writing meanwhile."""
-    segment = path.name
+def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
+    """The live and intact records of one segment."""
     if path.stat().st_size < _HEAD.size:
         return
     damaged: int | None = None
