@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 import uvloop
+
+
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("MSSANTE_HYPOTHESIS", "default"))
 
 
 def pytest_asyncio_loop_factories(config, item):
