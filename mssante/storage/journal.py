@@ -17,6 +17,7 @@ import logging
 import mmap
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,9 @@ class Journal:
         self._writer = SegmentWriter(folder, slot)
         self._files: dict[str, int] = {}
         self._live: dict[str, int] = {}
-        """Live records by segment."""
+        """Live records by segment. The appending thread counts them in before it can begin another
+        segment: one that is on the disk is never overlooked by `first_live_segment`."""
+        self._counting = threading.Lock()
         self._thread: GroupThread[_Accepting, Record] = GroupThread(
             f"journal {slot}", self._append, largest=_LARGEST_BATCH
         )
@@ -88,7 +91,8 @@ class Journal:
     @property
     def live(self) -> int:
         """Records accepted and not done."""
-        return sum(self._live.values())
+        with self._counting:
+            return sum(self._live.values())
 
     async def accept(
         self, entry_id: OpaqueId, accepted_at: int, envelope: bytes, content: bytes
@@ -98,33 +102,36 @@ class Journal:
         Raises:
             OSError: the disk is full or broken; the message is not accepted.
         """
-        record = await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
-        self._live[record.blob.segment] = self._live.get(record.blob.segment, 0) + 1
-        return record
+        return await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
 
     def done(self, record: Record) -> None:
         """Forget a record: mark it and destroy its key. Not synced: repeating it is harmless."""
         descriptor = self._file(record.blob.segment)
         os.pwrite(descriptor, _NO_KEY, record.offset + _KEY_AT)
         os.pwrite(descriptor, _DONE, record.offset + _STATE_AT)
-        self._live[record.blob.segment] -= 1
+        self._count(record.blob.segment, -1)
 
     def damaged(self, record: Record) -> None:
         """Pass over a record whose body cannot be read; its bytes and its key stay."""
         os.pwrite(self._file(record.blob.segment), _DAMAGED, record.offset + _STATE_AT)
-        self._live[record.blob.segment] -= 1
+        self._count(record.blob.segment, -1)
 
     def first_live_segment(self) -> int:
         """The number of the first segment that holds, or will hold, a record not done."""
+        # The files first, then the counts: where a next segment exists, all of the former's records
+        # are counted.
         numbers = segment_numbers(self._folder, self._slot)
         for number in numbers[:-1]:
             name = segment_name(self._slot, number)
-            if self._live.get(name):
-                return number
+            with self._counting:
+                if self._live.get(name):
+                    return number
+                self._live.pop(name, None)
             descriptor = self._files.pop(name, None)
             if descriptor is not None:
+                # No start will look here again, so that the keys must be gone from the disk now.
+                os.fdatasync(descriptor)
                 os.close(descriptor)
-            self._live.pop(name, None)
         return numbers[-1] if numbers else 1
 
     def recover(self, first_segment: int) -> Iterator[Record]:
@@ -139,7 +146,7 @@ class Journal:
                 continue
             name = segment_name(self._slot, number)
             for record in _records(self._folder / name, name, self._keyring):
-                self._live[name] = self._live.get(name, 0) + 1
+                self._count(name, 1)
                 yield record
 
     async def close(self) -> None:
@@ -149,6 +156,10 @@ class Journal:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
+
+    def _count(self, segment: str, change: int) -> None:
+        with self._counting:
+            self._live[segment] = self._live.get(segment, 0) + change
 
     def _file(self, segment: str) -> int:
         descriptor = self._files.get(segment)
@@ -166,6 +177,7 @@ class Journal:
             pieces += [_head(accepting, wrapped, len(envelope)), envelope, *chunks]
             framed.append((accepting, wrapped, _HEAD.size + len(envelope)))
         segment, offset = self._writer.append(pieces)
+        self._count(segment, len(batch))
         records = []
         for accepting, wrapped, before in framed:
             length = len(accepting.content)
@@ -221,7 +233,7 @@ def _opened(
         envelope = unseal(keyring.unwrap(ref.wrapped_key), sealed)
     except Tampered:
         _LOG.warning(
-            "a journal record was not wholly written; it was never acknowledged",
+            "a journal record cannot be opened: not wholly written, or damaged since",
             extra={"segment": ref.segment, "offset": offset},
         )
         return None
