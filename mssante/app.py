@@ -60,6 +60,8 @@ Listening = Mapping[str, Sequence[socket.socket]]
 
 _SLOT_SECONDS: Final = 30.0
 """How long to wait for a slot whose former process is just ending."""
+_ORPHAN_SECONDS: Final = 5.0
+"""The same for a slot that nobody serves any more."""
 
 
 def layout_of(settings: Settings) -> Layout:
@@ -304,8 +306,12 @@ def run_worker(
         adopted = [
             other
             for other in (orphans if slot == slots[0] else [])
-            if locks.enter_context(hold_slot(layout, other, seconds=0))
+            # Its former process may be ending just now: with fewer workers than before a restart.
+            if locks.enter_context(hold_slot(layout, other, _ORPHAN_SECONDS))
         ]
+        for other in orphans if slot == slots[0] else []:
+            if other not in adopted:
+                _LOG.error("a former slot is held by another process", extra={"slot": other})
         uvloop.run(_serve(settings, [slot, *adopted], listening, ready))
     return 0
 
