@@ -51,6 +51,7 @@ from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
+from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 
 _LOG: Final = logging.getLogger(__name__)
@@ -312,12 +313,18 @@ def run_worker(
         for other in orphans if slot == slots[0] else []:
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready))
+        is_first = slot == slots[0]
+        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
     return 0
 
 
 async def _serve(
-    settings: Settings, slots: Sequence[str], listening: Listening, ready: Callable[[], None]
+    settings: Settings,
+    slots: Sequence[str],
+    listening: Listening,
+    ready: Callable[[], None],
+    *,
+    is_first: bool,
 ) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -329,8 +336,16 @@ async def _serve(
         worker = Worker(stores, spools)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
+        upkeep = Upkeep(
+            stores.layout,
+            stores.clock,
+            [spool.database for spool in spools],
+            dict(stores.databases) if is_first else None,
+        )
+        stack.push_async_callback(upkeep.close)
         try:
             await worker.start(listening)
+            upkeep.start()
             ready()
             await stopping.wait()
         finally:

@@ -195,8 +195,35 @@ def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
     return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
 
 
-def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
-    """The live and intact records of one segment."""
+def unfinished_ids(folder: Path, slot: str, first_segment: int) -> set[OpaqueId]:
+    """Whatever a start of this slot could still carry, read beside the process that serves it.
+
+    What that process has marked as done is made durable first: no loss of power brings it back.
+    """
+    found: set[OpaqueId] = set()
+    for number in segment_numbers(folder, slot):
+        if number < first_segment:
+            continue
+        name = segment_name(slot, number)
+        with (folder / name).open("rb") as file:
+            os.fdatasync(file.fileno())
+        found.update(head.id for head in _heads(folder / name, name) if head.state != _DONE)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The intact head of a record, and what lies behind it."""
+
+    position: int
+    state: bytes
+    id: OpaqueId
+    at: int
+    sealed: bytes = field(repr=False)
+    ref: BlobRef
+
+
+def _heads(path: Path, segment: str) -> Iterator[_Head]:
     if path.stat().st_size < _HEAD.size:
         return
     damaged: int | None = None
@@ -217,24 +244,28 @@ def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
                     extra={"segment": segment, "offset": damaged},
                 )
                 damaged = None
-            if state == _LIVE:
-                ref = BlobRef(segment, position + _HEAD.size + envelope, body, wrapped)
-                sealed = view[position + _HEAD.size : ref.offset]
-                record = _opened(ref, position, OpaqueId(entry_id), at, sealed, keyring)
-                if record is not None:
-                    yield record
+            ref = BlobRef(segment, position + _HEAD.size + envelope, body, wrapped)
+            sealed = view[position + _HEAD.size : ref.offset] if state == _LIVE else b""
+            yield _Head(position, state, OpaqueId(entry_id), at, sealed, ref)
             position = end
 
 
-def _opened(
-    ref: BlobRef, offset: int, entry_id: OpaqueId, at: int, sealed: bytes, keyring: Keyring
-) -> Record | None:
+def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
+    """The live and intact records of one segment."""
+    for head in _heads(path, segment):
+        if head.state == _LIVE:
+            record = _opened(head, keyring)
+            if record is not None:
+                yield record
+
+
+def _opened(head: _Head, keyring: Keyring) -> Record | None:
     try:
-        envelope = unseal(keyring.unwrap(ref.wrapped_key), sealed)
+        envelope = unseal(keyring.unwrap(head.ref.wrapped_key), head.sealed)
     except Tampered:
         _LOG.warning(
             "a journal record cannot be opened: not wholly written, or damaged since",
-            extra={"segment": ref.segment, "offset": offset},
+            extra={"segment": head.ref.segment, "offset": head.position},
         )
         return None
-    return Record(entry_id, at, envelope, ref, offset)
+    return Record(head.id, head.at, envelope, head.ref, head.position)

@@ -63,6 +63,11 @@ class StoredSpool:
         """Rows that a task of this process carries."""
         self._mark = 1
 
+    @property
+    def database(self) -> Database:
+        """Where the rows are, for its upkeep."""
+        return self._database
+
     async def recover(self) -> int:
         """Find what the slot's former process left; call once, before anything else.
 
