@@ -263,13 +263,21 @@ class Worker:
 
     async def stop(self) -> None:
         """Accept nothing more, let what is under way end, keep the rest for the next start."""
+        async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
+            steps.push_async_callback(self.authenticator.flush)
+            steps.push_async_callback(self.mailboxes.close)
+            steps.push_async_callback(self.courier.stop)
+            steps.push_async_callback(self._close_doors)
+
+    async def _close_doors(self) -> None:
         grace = self._stores.settings.workers.stop_seconds / 2
-        await asyncio.gather(
-            self.submission.stop(grace_seconds=grace), self.imap.close(grace=grace)
-        )
-        await self.courier.stop()
-        await self.mailboxes.close()
-        await self.authenticator.flush()
+        for outcome in await asyncio.gather(
+            self.submission.stop(grace_seconds=grace),
+            self.imap.close(grace=grace),
+            return_exceptions=True,
+        ):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
