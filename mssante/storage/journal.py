@@ -14,7 +14,6 @@ later destroys its content. Losing that in a crash is harmless, because every ef
 """
 
 import logging
-import mmap
 import os
 import struct
 import threading
@@ -47,6 +46,7 @@ _STATE_AT: Final = 4
 _KEY_AT: Final = _HEAD.size - 64
 _NO_KEY: Final = bytes(62)
 _LARGEST_BATCH: Final = 128
+_WINDOW: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,13 @@ class Journal:
             if number < first_segment:
                 continue
             name = segment_name(self._slot, number)
-            for record in _records(self._folder / name, name, self._keyring):
-                self._count(name, 1)
-                yield record
+            try:
+                for record in _records(self._folder / name, name, self._keyring):
+                    self._count(name, 1)
+                    yield record
+            except OSError:
+                _LOG.exception("the disk does not give back the journal", extra={"segment": name})
+                self._count(name, 1)  # the mark must not pass it: the next start tries again
 
     async def close(self) -> None:
         """Finish what waits and close the files."""
@@ -224,19 +228,19 @@ class _Head:
 
 
 def _heads(path: Path, segment: str) -> Iterator[_Head]:
-    if path.stat().st_size < _HEAD.size:
-        return
-    damaged: int | None = None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+    # By pread and not by mmap: where the disk has a fault, an error and not the end of the process.
+    with path.open("rb", buffering=0) as file:
+        descriptor, size = file.fileno(), os.fstat(file.fileno()).st_size
+        damaged: int | None = None
         position = 0
-        while 0 <= position <= len(view) - _HEAD.size:
-            fields = _HEAD.unpack_from(view, position)
+        while 0 <= position <= size - _HEAD.size:
+            fields = _HEAD.unpack(os.pread(descriptor, _HEAD.size, position))
             magic, state, envelope, crc, body, at, entry_id, wrapped = fields
             end = position + _HEAD.size + envelope + sealed_length(body)
             fixed = _FIXED.pack(magic, envelope, body, at, entry_id)
-            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > len(view):
+            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > size:
                 damaged = position if damaged is None else damaged
-                position = view.find(_MAGIC, position + 1)
+                position = _next_magic(descriptor, position + 1)
                 continue
             if damaged is not None:
                 _LOG.error(
@@ -244,10 +248,23 @@ def _heads(path: Path, segment: str) -> Iterator[_Head]:
                     extra={"segment": segment, "offset": damaged},
                 )
                 damaged = None
-            ref = BlobRef(segment, position + _HEAD.size + envelope, body, wrapped)
-            sealed = view[position + _HEAD.size : ref.offset] if state == _LIVE else b""
+            behind = position + _HEAD.size
+            ref = BlobRef(segment, behind + envelope, body, wrapped)
+            sealed = os.pread(descriptor, envelope, behind) if state == _LIVE else b""
             yield _Head(position, state, OpaqueId(entry_id), at, sealed, ref)
             position = end
+
+
+def _next_magic(descriptor: int, start: int) -> int:
+    """Where the next record may begin; -1 for nowhere."""
+    while True:
+        window = os.pread(descriptor, _WINDOW, start)
+        found = window.find(_MAGIC)
+        if found >= 0:
+            return start + found
+        if len(window) < len(_MAGIC):
+            return -1
+        start += len(window) - len(_MAGIC) + 1
 
 
 def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:

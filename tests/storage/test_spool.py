@@ -347,3 +347,27 @@ async def test_refused_messages_leave_nothing_on_a_full_disk(start, monkeypatch,
 
     assert after.blob.segment != kept.blob.segment
     assert [e.id for e in await (await start()).due(10)] == [kept.id, after.id]
+
+
+async def test_a_disk_fault_in_one_segment_costs_neither_the_start_nor_the_others(
+    start, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
+    former = await start()
+    entries = [await former.accept(ENVELOPE, b"%d" % n) for n in range(3)]
+    real = os.pread
+
+    def pread(descriptor, count, offset):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(entries[0].blob.segment):
+            raise OSError(5, "Input/output error")
+        return real(descriptor, count, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", pread)
+        spool = await start()
+        found = await spool.due(10)
+        assert [e.id for e in found] == [e.id for e in entries[1:]]
+        for entry in found:
+            await spool.finish(entry.id)
+        await spool.due(10)
+    assert [e.id for e in await (await start()).due(10)] == [entries[0].id]
