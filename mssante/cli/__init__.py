@@ -19,6 +19,7 @@ from mssante.cli import (
     organisation,
     patient,
     professional,
+    queue,
     serve,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
@@ -50,6 +51,7 @@ app.add_typer(mailbox.app)
 app.add_typer(organisation.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
+app.add_typer(queue.app)
 app.command()(init.init)
 app.command()(serve.serve)
 

@@ -92,7 +92,7 @@ def needs_report(request: ReportRequest, policy: str) -> bool:
         policy: ``problems``: when something was not done as sent; ``always``: also when all
             documents were filed.
     """
-    if request.held or request.withheld or request.undeliverable:
+    if request.held or request.withheld or request.undeliverable or request.waiting:
         return True
     return policy == "always" and bool(request.outcomes)
 
@@ -129,6 +129,8 @@ def _subject(request: ReportRequest) -> str:
         return f"[KO Alimentation DMP]{''.join(f'[{code}]' for code in codes)} Message du {day}"
     if request.withheld or request.undeliverable:
         return f"[KO Remise] Message du {day}"
+    if request.waiting:
+        return f"[Remis, messagerie non activée] Message du {day}"
     return f"[OK Alimentation DMP] Message du {day}"
 
 

@@ -193,6 +193,14 @@ class Journal:
         return records
 
 
+def live_records(folder: Path, slot: str, keyring: Keyring, first_segment: int) -> Iterator[Record]:
+    """The live and wholly written records of a slot, oldest first; changes nothing."""
+    for number in segment_numbers(folder, slot):
+        if number >= first_segment:
+            name = segment_name(slot, number)
+            yield from _records(folder / name, name, keyring)
+
+
 def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
     body, at = len(accepting.content), accepting.accepted_at
     crc = zlib.crc32(_FIXED.pack(_MAGIC, envelope, body, at, accepting.id))

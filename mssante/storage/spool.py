@@ -87,7 +87,7 @@ class StoredSpool:
             if not self._intact(record):
                 continue
             self._journaled[record.id] = record
-            self._waiting.append((0, _entry(record)))
+            self._waiting.append((0, entry_of_record(record)))
         return len(self._waiting)
 
     async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
@@ -149,7 +149,7 @@ class StoredSpool:
         record = self._journaled.get(entry_id)
         if record is not None:
             again = to_milliseconds(self._clock.now() + _PAUSE)
-            self._waiting.append((again, _entry(record)))
+            self._waiting.append((again, entry_of_record(record)))
         self._carried.discard(entry_id)
 
     async def close(self) -> None:
@@ -251,19 +251,25 @@ class StoredSpool:
         entry_id = OpaqueId(bytes(row.id))
         ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
         try:
-            envelope = decode_envelope(unseal(self._blobs.key_of(ref), bytes(row.sealed)))
+            return [entry_of_row(row, self._blobs.key_of(ref))]
         except (Tampered, ValueError, KeyError):
             _LOG.error(
                 "an accepted message's row cannot be opened; a person must look at it",
                 extra={"spool_id": id_text(entry_id)},
             )
             return []
-        return [
-            SpoolEntry(entry_id, from_milliseconds(row.accepted_at), envelope, ref, row.attempts)
-        ]
 
 
-def _entry(record: Record) -> SpoolEntry:
+def entry_of_row(row: Row[Any], key: bytes) -> SpoolEntry:
+    """The entry that a row holds; `key` is its blob's."""
+    ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
+    envelope = decode_envelope(unseal(key, bytes(row.sealed)))
+    accepted_at = from_milliseconds(row.accepted_at)
+    return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts)
+
+
+def entry_of_record(record: Record) -> SpoolEntry:
+    """The entry that a journal record holds."""
     envelope = decode_envelope(record.envelope)
     return SpoolEntry(record.id, from_milliseconds(record.accepted_at), envelope, record.blob)
 

@@ -1,5 +1,6 @@
 """A real instance for tests: made, served, killed and looked into from outside."""
 
+import functools
 import json
 import os
 import random
@@ -15,6 +16,9 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 
+from mssante.storage.encryption import Keyring
+from mssante.storage.journal import live_records
+
 COMMAND = [sys.executable, "-m", "mssante"]
 READY_SECONDS = 60
 
@@ -25,8 +29,7 @@ def free_port_base() -> int:
         base = random.randrange(21_000, 55_000, 1000)
         try:
             for port in (25, 143, 389, 443, 465, 587, 636, 993):
-                with socket.socket(socket.AF_INET6) as probe:
-                    probe.bind(("::", base + port))
+                socket.create_server(("", base + port)).close()  # a machine may lack IPv6
         except OSError:
             continue
         return base
@@ -146,15 +149,24 @@ class Instance:
         return client
 
     def spool_is_empty(self) -> bool:
+        """Nothing is live in the journals and nothing is deferred: looked up without a lock."""
         import sqlite3
 
-        for path in self.directory.rglob("spool-*.sqlite"):
+        data = self.directory / "data"
+        for path in data.glob("spool-*.sqlite"):
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                [[count]] = connection.execute("SELECT count(*) FROM spool_entry")
+                [[deferred]] = connection.execute("SELECT count(*) FROM spool_entry")
             connection.close()
-            if count:
+            slot = path.stem.removeprefix("spool-")
+            if deferred or any(live_records(data / "segments-mail", slot, self.keyring, 1)):
                 return False
         return True
+
+    @functools.cached_property
+    def keyring(self) -> Keyring:
+        return Keyring.open(
+            self.directory / "keys" / "master.key", self.directory / "data" / "instance-keys.json"
+        )
 
     def wait_until_carried(self, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds

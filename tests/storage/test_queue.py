@@ -1,0 +1,75 @@
+from datetime import timedelta
+
+import pytest
+
+from mssante.kernel.address import Address
+from mssante.kernel.opaque import new_id
+from mssante.mail.model import Envelope
+from mssante.storage import versions
+from mssante.storage.journal import Journal
+from mssante.storage.layout import Layout
+from mssante.storage.queue import StoredQueue
+from mssante.storage.segments import SegmentBlobs
+from mssante.storage.spool import StoredSpool
+
+ENVELOPE = Envelope(
+    sender=Address("a", "x.example"), recipients=(Address("b", "x.example"),), account_id=None,
+    mailbox_id=None, client="c", protocol="ESMTPSA", tls="t",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def world(tmp_path, keyring, clock):
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    layout.create_folders()
+    opened = []
+
+    async def spool(slot):
+        layout.create_spool(slot)
+        database = layout.open(versions.SPOOL, slot)
+        blobs = SegmentBlobs(layout.mail_segments, f"{slot}b", keyring)
+        made = StoredSpool(database, Journal(layout.mail_segments, slot, keyring), blobs, clock)
+        await made.recover()
+        opened.extend([made, blobs, database])
+        return made
+
+    yield spool, StoredQueue(layout, keyring, clock)
+    for thing in opened:
+        await thing.close()
+
+
+async def test_all_slots_are_listed_oldest_first_while_their_workers_run(world, clock):
+    spool, queue = world
+    first, second = await spool("w0"), await spool("w1")
+    deferred = await first.accept(ENVELOPE, b"1")
+    clock.advance(seconds=1)
+    live = await second.accept(ENVELOPE, b"2")
+    clock.advance(seconds=1)
+    aside = await second.accept(ENVELOPE, b"3")
+    done = await second.accept(ENVELOPE, b"4")
+    await first.defer(deferred.id, timedelta(hours=1), "later")
+    await second.set_aside(aside.id, "our fault")
+    await second.finish(done.id)
+
+    lines = await queue.lines()
+
+    assert [(line.entry.id, line.state, line.why, line.slot) for line in lines] == [
+        (deferred.id, "due", "later", "w0"),
+        (live.id, "journal", None, "w1"),
+        (aside.id, "aside", "our fault", "w1"),
+    ]
+    assert lines[0].entry.envelope == ENVELOPE
+
+
+async def test_what_was_set_aside_is_tried_again_when_a_person_says_so(world):
+    spool, queue = world
+    worker = await spool("w0")
+    entry = await worker.accept(ENVELOPE, b"1")
+    await worker.set_aside(entry.id, "our fault")
+    assert await worker.due(10) == []
+
+    assert await queue.retry(entry.id)
+
+    [found] = await worker.due(10)
+    assert (found.id, found.attempts) == (entry.id, 0)
+    assert not await queue.retry(new_id())
