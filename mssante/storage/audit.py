@@ -48,15 +48,15 @@ def flush(conn: Connection, tables: AuditTables) -> None:
     pending: list[tuple[int, AuditEntry]] = conn.info.pop(_PENDING, [])
     if not pending:
         return
-    found = conn.execute(tables.read_head).one()
+    found = tables.read_head.first(conn, {})
     sequence, head = int(found.sequence), bytes(found.head)
     rows: list[dict[str, object]] = []
     for at, entry in pending:
         sequence += 1
         row, head = _row(entry, sequence, at, head)
         rows.append(row)
-    conn.execute(tables.add, rows)
-    conn.execute(tables.write_head, {"new_sequence": sequence, "new_head": head})
+    tables.add.do(conn, rows)
+    tables.write_head.do(conn, {"new_sequence": sequence, "new_head": head})
 
 
 def _row(entry: AuditEntry, sequence: int, at: int, head: bytes) -> tuple[dict[str, object], bytes]:

@@ -48,6 +48,7 @@ from mssante.mail.uid_ranges import uid_ranges
 from mssante.storage import audit, folders
 from mssante.storage.database import Database
 from mssante.storage.encryption import Tampered, seal, unseal
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.mail import (
     EFFECT,
     ENTRY,
@@ -109,7 +110,7 @@ _TAKE_UIDS: Final = (
     .values(uidnext=FOLDER.c.uidnext + bindparam("added"), modseq=FOLDER.c.modseq + 1)
     .returning(FOLDER.c.uidnext, FOLDER.c.modseq)
 )
-_TAKE_INBOX_UID: Final = (
+_TAKE_INBOX_UID: Final = Prepared(
     update(FOLDER)
     .where(FOLDER.c.mailbox_id == bindparam("mailbox"), FOLDER.c.name == folders.INBOX)
     .values(uidnext=FOLDER.c.uidnext + 1, modseq=FOLDER.c.modseq + 1)
@@ -133,21 +134,20 @@ _SET_FLAGS: Final = (
     )
     .values(flags=_NEW_FLAGS, modseq=bindparam("new_modseq"))
 )
-_INSERT_ENTRY: Final = insert(ENTRY)
+_INSERT_ENTRY: Final = Prepared(insert(ENTRY))
 _INSERT_MESSAGE: Final = insert(MESSAGE)
-# Built once: making a statement costs as much as running it.
-_ONCE: Final = {
-    "sqlite": sqlite_insert(EFFECT).on_conflict_do_nothing().returning(literal(1)),
-    "postgresql": postgres_insert(EFFECT).on_conflict_do_nothing().returning(literal(1)),
-}
-_KEEP_MESSAGE: Final = {
-    "sqlite": sqlite_insert(MESSAGE).on_conflict_do_nothing(),
+_RECORD_EFFECT: Final = Prepared(
+    sqlite_insert(EFFECT).on_conflict_do_nothing().returning(literal(1).label("one")),
+    postgresql=postgres_insert(EFFECT).on_conflict_do_nothing().returning(literal(1)),
+)
+_KEEP_MESSAGE: Final = Prepared(
+    sqlite_insert(MESSAGE).on_conflict_do_nothing(),
     # One that is there is locked: else an expunge elsewhere, which does not see our row yet, could
     # take it away as held by nobody.
-    "postgresql": postgres_insert(MESSAGE).on_conflict_do_update(
+    postgresql=postgres_insert(MESSAGE).on_conflict_do_update(
         index_elements=["id"], set_={"id": MESSAGE.c.id}
     ),
-}
+)
 _MESSAGES: Final = select(
     MESSAGE.c.id,
     MESSAGE.c.sealed,
@@ -320,7 +320,7 @@ class StoredMailboxes:
             shared = flags & ~_SEEN if reader is not None else flags
             uid, modseq = _take_uids(conn, folder, 1)
             entry = _entry_values(folder, uid, message.id, at, size, shared, modseq)
-            conn.execute(_INSERT_ENTRY, entry)
+            _INSERT_ENTRY.do(conn, entry)
             if reader is not None and flags & _SEEN:
                 _set_seen(conn, folder, reader, [uid], seen=True, modseq=modseq)
             return FolderRow(uid, flags, modseq, at, size, message.id)
@@ -413,7 +413,7 @@ def _take_uids(conn: Connection, folder: int, count: int) -> tuple[int, int]:
 
 def _is_first(conn: Connection, effect: Mapping[str, object]) -> bool:
     """Record an effect; whether it had not been recorded yet."""
-    return conn.execute(_ONCE[conn.dialect.name], effect).first() is not None
+    return _RECORD_EFFECT.first(conn, effect) is not None
 
 
 def _deliver(
@@ -432,16 +432,16 @@ def _deliver(
         if not _is_first(conn, effect):
             continue
         if not changed:
-            conn.execute(_KEEP_MESSAGE[conn.dialect.name], message)
-        taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one_or_none()
+            _KEEP_MESSAGE.do(conn, message)
+        taken = _TAKE_INBOX_UID.first(conn, {"mailbox": mailbox_id})
         if taken is None:
             folders.open_mailbox(conn, mailbox_id, now)
-            taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one()
+            taken = _TAKE_INBOX_UID.first(conn, {"mailbox": mailbox_id})
         number, uid, modseq = taken.number, taken.uidnext - 1, taken.modseq
         entry = _entry_values(
             number, uid, delivery.message.id, received_at, delivery.size, 0, modseq
         )
-        conn.execute(_INSERT_ENTRY, entry)
+        _INSERT_ENTRY.do(conn, entry)
         kind = AuditKind.REPORT if delivery.kind == "report" else AuditKind.DELIVERY
         audit.record(
             conn,
@@ -654,7 +654,7 @@ def _copy(
         )
         if row.flags & own:
             seen.append(uid)
-    conn.execute(_INSERT_ENTRY, entries)
+    _INSERT_ENTRY.do(conn, entries)
     if reader is not None:
         _set_seen(conn, target, reader, seen, seen=True, modseq=modseq)
     return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq
