@@ -67,12 +67,17 @@ class Journey:
         routed = await route(self.directory, entry.envelope.recipients)
         sender = await self._sender(entry)
         plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
-        delivering = asyncio.create_task(self._deliver(entry, opened, routed, plan))
-        filing = asyncio.create_task(self.clerk.file(entry, plan))
         # Both come to their end before either's failure is told: nothing runs on beside a retry.
-        await asyncio.wait((delivering, filing))
-        await delivering
-        await self._report(entry, opened, routed, plan, await filing, sender)
+        delivered, outcomes = await asyncio.gather(
+            self._deliver(entry, opened, routed, plan),
+            self.clerk.file(entry, plan),
+            return_exceptions=True,
+        )
+        if isinstance(delivered, BaseException):
+            raise delivered
+        if isinstance(outcomes, BaseException):
+            raise outcomes
+        await self._report(entry, opened, routed, plan, outcomes, sender)
         await spool.finish(entry.id)
 
     async def _open(self, entry: SpoolEntry) -> Opened:
