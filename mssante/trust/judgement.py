@@ -310,8 +310,9 @@ class _Judge:
     def judgement(self) -> Judgement:
         opened = self._opened
         authors, problem = self._authors()
-        layers = [self._signers(layer) for layer in opened.signed]
-        if layers and layers[-1] and authors is not None:
+        # A layer without signers signs nothing: it must not shield the signature around it.
+        layers = [self._signers(layer) for layer in opened.signed if layer.object.signers]
+        if layers and authors is not None:
             layers[-1] = self._compared(layers[-1], authors)
         verdict, reason = self._verdict([one for layer in layers for one in layer], problem)
         self._warn_about_layers()
@@ -455,8 +456,8 @@ class _Judge:
     def _protected_headers(self, verdict: Verdict) -> dict[str, str] | None:
         header = self._protected_entity()
         if header is None:
-            signed = self._opened.signed
-            if self._opened.plaintext is not None and signed and signed[-1].object.signers:
+            signed = any(layer.object.signers for layer in self._opened.signed)
+            if self._opened.plaintext is not None and signed:
                 self._warnings.append("headers-not-protected")
             return None
         if verdict not in (Verdict.VALID, Verdict.NONE):

@@ -521,6 +521,21 @@ def test_certificates_alone_are_no_signature(pki, verdict):
     assert not judged.signed
 
 
+@pytest.mark.parametrize("with_content", [True, False])
+def test_a_layer_without_signers_does_not_hide_who_signed_around_it(pki, verdict, with_content):
+    from asn1crypto import cms
+
+    info = cms.ContentInfo.load(
+        signed_data([signature_by(pki.alice, ENTITY)], [], ENTITY if with_content else None)
+    )
+    info["content"]["signer_infos"] = []
+    shield = cms_entity(info.dump(force=True))
+
+    judged = verdict(message(clear_signed(shield, pki.carol, chain=[pki.issuing])))
+
+    assert outcome(judged) == (Verdict.ADDRESS_MISMATCH, "from-not-in-certificate")
+
+
 def mixed(*parts):
     body = b"".join(b"--b-mixed\r\n" + part + b"\r\n" for part in parts)
     return b"Content-Type: multipart/mixed; boundary=b-mixed\r\n\r\n" + body + b"--b-mixed--\r\n"
@@ -608,6 +623,19 @@ def test_each_way_of_encrypting_is_opened(pki, verdict, name):
     assert judged.decryption is Decryption.OK
     assert outcome(judged) == (Verdict.NONE, "")
     assert ("no-integrity" in judged.warnings) == ("gcm" not in name)
+
+
+def test_authenticated_attributes_are_part_of_what_the_tag_covers(pki, verdict):
+    from asn1crypto import cms
+
+    attributes = cms.CMSAttributes([{"type": "content_type", "values": ["data"]}])
+    der = enveloped_gcm(ENTITY, [partial(by_rsa, pki.bob)], attributes=attributes)
+    data = bytes.fromhex("06092a864886f70d010701")
+    first, _, rest = der.rpartition(data)
+    changed = first + data[:-1] + b"\x02" + rest
+
+    assert verdict(message(cms_entity(der)), [pki.bob]).plaintext == ENTITY
+    assert verdict(message(cms_entity(changed)), [pki.bob]).decryption is Decryption.FAIL
 
 
 def test_another_producers_envelope_is_opened(pki, verdict):
