@@ -102,7 +102,11 @@ _NEIGHBOURS: Final = _VERSIONS.where(
         ENTRY.c.document_key.in_(bindparam("claimed", expanding=True)),
     ),
 )
-_INSERT_SUBMISSION_SET: Final = insert(SUBMISSION_SET)
+# The documents of one lot come one after the other: the first brings the set.
+_OPEN_SUBMISSION_SET: Final = {
+    dialect: make(SUBMISSION_SET).on_conflict_do_nothing(index_elements=[SUBMISSION_SET.c.id])
+    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
+}
 _INSERT_ENTRY: Final = insert(ENTRY)
 _INSERT_CLAIM: Final = insert(CLAIM)
 _INSERT_ASSOCIATION: Final = insert(ASSOCIATION)
@@ -271,7 +275,7 @@ def _versions(
 def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, at: int) -> None:
     version = deposit.version
     conn.execute(
-        _INSERT_SUBMISSION_SET,
+        _OPEN_SUBMISSION_SET[conn.dialect.name],
         {
             "id": deposit.submission_set_id,
             "unique_id": deposit.submission_set.unique_id,
