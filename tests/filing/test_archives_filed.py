@@ -1,6 +1,7 @@
 """Documents in XDM archives, filed on real stores as those that come alone."""
 
 import email
+import time
 from dataclasses import replace
 from hashlib import sha1
 
@@ -9,9 +10,20 @@ from make_samples import Subject, Version, a_matricule, biology, level1
 
 from mssante.directory.model import MailboxType
 from mssante.filing.causes import DETAILS, WORDS, Cause
+from mssante.filing.inspect import InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report
 from mssante.kernel.address import Address
 from mssante.wire.cda.reader import read_document
+from mssante.wire.mime.builder import (
+    attachment_entity,
+    build_message,
+    header_field,
+    multipart_entity,
+    text_entity,
+)
+from mssante.wire.mime.summary import summarise
+from mssante.wire.xdm.model import XdmLimits
+from mssante.wire.xdm.unzip import ZipLimits
 from mssante.wire.xds.entry import entry_from_cda
 from tests.support.archives import LAYOUTS, an_archive, edited, files_of, zipped
 
@@ -20,6 +32,13 @@ VISIBILITY = "1.2.250.1.213.1.1.4.13"
 
 def a_zip(content, media_type="application/zip", name="IHE_XDM.zip"):
     return content, media_type, name
+
+
+def a_message(*attached):
+    parts = [text_entity("Bonjour"), *(attachment_entity(*one) for one in attached)]
+    return build_message(
+        [header_field("Subject", "XDM/1.0/DDM+CR")], multipart_entity("mixed", "b0undary", parts)
+    )
 
 
 async def a_doctor(office):
@@ -389,3 +408,169 @@ async def test_metadata_built_carelessly_are_computed_again_and_the_sender_is_to
     assert filed.metadata.class_code.code == "10"
     assert filed.metadata.service_start == "20261123073000"
     assert filed.metadata.unique_id == Version().id
+
+
+# -- hostile archives ------------------------------------------------------------------------------------
+
+METADATA = "IHE_XDM/SUBSET01/METADATA.XML"
+
+
+def _nested(levels=4):
+    inner = zipped({"bomb": b"\0" * 1_000_000})
+    for _ in range(levels):
+        inner = zipped({f"lib {number}.zip": inner for number in range(16)})
+    return inner
+
+
+def _files():
+    return files_of(an_archive(level1()))
+
+
+HOSTILE = {
+    "traversal": (lambda: zipped(_files() | {"../../etc/cron.d/x": b"x"}), "zip-path"),
+    "absolute": (lambda: zipped(_files() | {"/etc/passwd": b"x"}), "zip-path"),
+    "symlink": (
+        lambda: zipped(
+            _files() | {"IHE_XDM/SUBSET01/LINK": b"/etc/passwd"},
+            attributes={"IHE_XDM/SUBSET01/LINK": 0o120777 << 16},
+        ),
+        "zip-link",
+    ),
+    "two-of-one-name": (
+        lambda: zipped(_files() | {METADATA.lower(): b"<a/>"}),
+        "zip-duplicate",
+    ),
+    "ratio": (
+        lambda: zipped(_files() | {"IHE_XDM/SUBSET01/DOC00002.XML": b" " * 20_000_000}),
+        "zip-ratio",
+    ),
+    "members": (
+        lambda: zipped(_files() | {f"IHE_XDM/SUBSET01/{n}": b"" for n in range(100_000)}),
+        "zip-64",
+    ),
+    "some-members": (
+        lambda: zipped(_files() | {f"IHE_XDM/SUBSET01/{n}": b"" for n in range(5_000)}),
+        "zip-too-many",
+    ),
+    "nested": (_nested, "no-metadata"),
+    "cut": (lambda: an_archive(level1())[:-30], "zip-damaged"),
+    "entities": (
+        lambda: zipped(_files() | {METADATA: b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"}),
+        "metadata-unreadable",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_a_hostile_archive_is_held_for_its_reason_at_little_cost(office, kind):
+    patient, mailbox = await office.patient()
+    make, detail = HOSTILE[kind]
+    archive = make()
+    started = time.process_time()
+
+    plan, [outcome], _ = await office.carry([a_zip(archive)], [mailbox])
+
+    assert time.process_time() - started < 1
+    assert (outcome.cause, outcome.detail) == (Cause.ARCHIVE_REFUSED, detail)
+    assert detail in DETAILS
+    assert plan.withheld == frozenset()
+    assert await office.documents.held_content(outcome.held_id) == archive
+    assert await entries(office, patient) == []
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        zipped({"word/document.xml": b"<a/>"}),
+        zipped({"../x": b""}),
+        _nested(2),
+        b"PK\3\4 damaged",
+        zipped({}),
+    ],
+)
+async def test_other_zip_files_are_left_alone(office, archive):
+    _, mailbox = await office.patient()
+
+    plan, _, _ = await office.carry([a_zip(archive, name="photos.zip")], [mailbox])
+
+    assert plan.documents == ()
+
+
+async def test_archives_of_one_message_share_the_limit_of_what_they_inflate_to():
+    archive = an_archive(level1(size=400_000))
+    limits = XdmLimits(files=ZipLimits(total_bytes=600_000))
+
+    message = a_message(a_zip(archive), a_zip(archive))
+    found = inspect(message, summarise(message), InspectLimits(archive=limits))
+
+    assert [one.fault for one in found] == [None, "zip-too-large"]
+
+
+async def test_more_documents_than_a_message_may_have_refuse_the_archive():
+    archive = an_archive(*[level1(version=Version(number)) for number in range(1, 4)])
+    message = a_message((level1(version=Version(9)), "text/xml", "a.xml"), a_zip(archive))
+
+    found = inspect(message, summarise(message), InspectLimits(documents=3))
+
+    assert [(one.index, one.fault) for one in found] == [(0, None), (1, "too-many")]
+    assert found[1].content == archive
+
+
+def test_an_archive_in_a_forwarded_message_is_left_alone():
+    forwarded = b"Content-Type: message/rfc822\r\n\r\n" + a_message(a_zip(an_archive(level1())))
+    whole = (
+        b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="outer"\r\n\r\n'
+        b"--outer\r\n" + forwarded + b"\r\n--outer--\r\n"
+    )
+
+    assert inspect(whole, summarise(whole), InspectLimits()) == ()
+
+
+def test_an_archive_whose_encoding_is_damaged_is_held_by_its_name():
+    message = a_message(a_zip(an_archive(level1())))
+    start = message.index(b"UEsDB") + 300
+    damaged = message[:start] + b"****" + message[start + 4 :]
+
+    [found] = inspect(damaged, summarise(damaged), InspectLimits())
+
+    assert (found.cause, found.fault) == (Cause.ARCHIVE_REFUSED, "transfer")
+
+
+async def test_a_file_that_is_no_document_is_held_alone(office):
+    _, mailbox = await office.patient()
+    kos = b"DICM key object selection"
+    content = biology()
+    archive = edited(
+        an_archive(level1(), content),
+        (sha1(content).hexdigest().encode(), sha1(kos).hexdigest().encode()),
+        (f"<rim:Value>{len(content)}<".encode(), f"<rim:Value>{len(kos)}<".encode()),
+    )
+    files = files_of(archive) | {"IHE_XDM/SUBSET01/DOC00002.XML": kos}
+
+    _, outcomes, _ = await office.carry([a_zip(zipped(files))], [mailbox])
+
+    assert [(one.verdict, one.detail) for one in outcomes] == [("filed", ""), ("held", "not-cda")]
+
+
+async def test_a_document_without_ins_in_an_archive_is_held_for_that(office):
+    _, mailbox = await office.patient()
+    patient_id = f"{Subject().ins}^^^&1.2.250.1.213.1.4.10&ISO^NH"
+    archive = an_archive(
+        level1(), level1(Subject(ins=None), version=Version(3)), patient_id=patient_id
+    )
+
+    _, outcomes, _ = await office.carry([a_zip(archive)], [mailbox])
+
+    assert [one.cause for one in outcomes] == [None, Cause.INS_MISSING]
+
+
+async def test_an_archive_for_another_patient_is_kept_back_whole(office):
+    patient, mailbox = await office.patient()
+    other, _ = await office.patient(9)
+    archive = an_archive(level1(Subject(ins=a_matricule(9))))
+
+    plan, [outcome], _ = await office.carry([a_zip(archive)], [mailbox])
+
+    assert (plan.withheld, plan.invisible) == ({mailbox.id}, False)
+    assert outcome.cause == Cause.OTHER_PERSON
+    assert await entries(office, patient) == await entries(office, other) == []
