@@ -1,5 +1,6 @@
 """What ``dmp check`` says about a file: a document or an archive, its fields and its problems."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,8 @@ from mssante.wire.xds.model import EntryMetadata
 from mssante.wire.xml import XmlLimits, XmlRefused
 
 FILE_LIMIT: Final = 100_000_000
+_VERSION: Final = re.compile(r"[0-9]{1,9}\Z")
+"""A versionNumber that is shown as a number; a longer one stays the text that the sender wrote."""
 _LIMITS: Final = InspectLimits(
     document_bytes=FILE_LIMIT,
     embedded_bytes=FILE_LIMIT,
@@ -39,7 +42,7 @@ def document_record(
     return {
         "uniqueId": metadata.unique_id,
         "setId": listing.set_id,
-        "version": int(version) if version.isascii() and version.isdigit() else listing.version,
+        "version": int(version) if _VERSION.match(version) else listing.version,
         "status": status,
         "typeCode": listing.type_code,
         "typeDisplay": listing.type_display,
