@@ -155,14 +155,14 @@ def _patient_problems(stated: list[str], subject: Patient, where: str) -> Iterat
         yield _problem(Severity.WARNING, "patient-missing", where)
     for text in filter(None, stated):
         number, authority = cx_parts(text)
-        if authority in INS_OIDS:
+        if authority in INS_OIDS or not authority:
             same = not matricules or _matricule(number) in matricules
         else:
             own = {(found.extension, found.root) for found in subject.other_ids}
             same = (number, authority) in own
         if not same:
             yield _problem(Severity.ERROR, "patient-differs", where)
-        elif matricules and authority in INS_OIDS - {found.root for found in subject.ins_ids}:
+        elif matricules and authority not in {found.root for found in subject.ids}:
             yield _problem(Severity.WARNING, "patient-authority", where)
 
 

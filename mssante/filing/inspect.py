@@ -25,6 +25,7 @@ from mssante.wire.mime.summary import MessageSummary, PartSpan
 from mssante.wire.mime.transfer import decode_body
 from mssante.wire.xdm.reader import NotXdm, shows_xdm
 from mssante.wire.xdm.unzip import MAGIC, ArchiveRefused
+from mssante.wire.xds.entry import VISIBILITY_SYSTEM
 from mssante.wire.xds.model import Coded, EntryMetadata, SubmissionSet
 
 __all__ = ["FoundDocument", "FromArchive", "InspectLimits", "inspect"]
@@ -88,7 +89,8 @@ class FoundDocument(Private):
     fault: str | None = None
     """A word of `filing.causes.DETAILS`."""
     archive: FromArchive | None = None
-    """`None` for a document that is attached alone."""
+    """`None` for a document that is attached alone, unless an archive beside has it too and asks to
+    delete it."""
 
     @property
     def cause(self) -> Cause | None:
@@ -252,29 +254,32 @@ def _refused(
 
 
 def _agreed(found: Sequence[FoundDocument]) -> Iterator[FoundDocument]:
-    """The same document alone and in an archive, or in two, is one document: the flags are those of
-    all, so that the first to be filed does not lack them.
+    """The same document alone and in an archive, or in two, is one document: what any of them says of
+    it counts, so that the first to be filed lacks nothing. The flags of an archive that is refused may
+    be about any document.
     """
+    refused = frozenset[str]().union(*(one.flags for one in found if one.document is None))
     flags: dict[str, frozenset[str]] = {}
     deleted: set[str] = set()
     for one in found:
         if one.document is not None:
             key = one.document.unique_id
-            flags[key] = flags.get(key, frozenset()) | one.flags
+            flags[key] = flags.get(key, refused) | one.flags
             if one.archive is not None and one.archive.asks_deletion:
                 deleted.add(key)
     for one in found:
         if one.document is None or one.metadata is None:
             yield one
             continue
-        key = one.document.unique_id
-        codings = [Coded(flag, "", "") for flag in flags[key] - one.flags]
-        said = one.archive or FromArchive(lot=one.index)
+        key, agreed = one.document.unique_id, one
+        missing = flags[key] - one.flags
+        if missing:
+            codings = [Coded(flag, VISIBILITY_SYSTEM, "") for flag in missing]
+            agreed = replace(agreed, metadata=with_flags(one.metadata, codings))
         if key in deleted:
-            said = replace(said, asks_deletion=True)
-        metadata = with_flags(one.metadata, codings)
-        changed = key in deleted or bool(codings)
-        yield replace(one, metadata=metadata, archive=said) if changed else one
+            said = one.archive or FromArchive(lot=one.index)
+            agreed = replace(agreed, archive=replace(said, asks_deletion=True))
+        yield agreed
 
 
 def _word(error: MimeError) -> str:

@@ -212,6 +212,8 @@ def test_check_reads_an_archive_in_any_layout(run, tmp_path):
             "warning",
             "patient-authority",
         ),
+        (an_archive(level1(), patient_id=INS), "warning", "patient-authority"),
+        (an_archive(level1(), patient_id="4711"), "error", "patient-differs"),
         (an_archive(level1(), class_code=None), "warning", "metadata-differs"),
         (
             an_archive(level1(), level1(Subject(ins=a_matricule(3)), version=Version(3))),

@@ -269,6 +269,28 @@ async def test_the_other_recipients_of_an_invisible_document_get_the_message(off
     assert await entries(office, patient) == []
 
 
+async def test_the_flags_of_a_refused_archive_count_for_the_documents_beside_it(office):
+    patient, _ = await office.patient()
+    doctor = await a_doctor(office)
+    archive = an_archive(level1(), flags=["INVISIBLE_PATIENT"], hash="0" * 40)
+
+    _, outcomes, _ = await office.carry([level1(), a_zip(archive)], [doctor], doctor)
+    [entry] = await entries(office, patient)
+
+    assert [one.verdict for one in outcomes] == ["filed", "held"]
+    assert "INVISIBLE_PATIENT" in [one.code for one in entry.metadata.confidentiality]
+
+
+async def test_a_deletion_in_an_archive_holds_the_lone_copy_too(office):
+    patient, mailbox = await office.patient()
+    archive = with_action(an_archive(level1()), "D")
+
+    _, outcomes, _ = await office.carry([level1(), a_zip(archive)], [mailbox])
+
+    assert [one.cause for one in outcomes] == [Cause.DELETION_ASKED] * 2
+    assert await entries(office, patient) == []
+
+
 async def test_masked_and_invisible_together_is_held(office):
     patient, _ = await office.patient()
     doctor = await a_doctor(office)

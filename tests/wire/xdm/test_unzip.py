@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mssante.filing.causes import DETAILS
 from mssante.wire.xdm.unzip import ArchiveRefused, ZipLimits, unzip
 from tests.support.archives import raw_zip, zipped
 
@@ -21,6 +22,7 @@ def refusal_of(content, limits=LIMITS):
     with pytest.raises(ArchiveRefused) as refused:
         for member in unzip(content, limits):
             member.read()
+    assert refused.value.word in DETAILS
     return refused.value.word
 
 
@@ -35,6 +37,29 @@ def test_members_are_read_in_order(method):
         (("A",), b""),
     ]
     assert members[0].key == ("B", "X.TXT")
+
+
+class Pipe(BytesIO):
+    """What cannot be sought in: sizes follow the data (bit 3)."""
+
+    def seekable(self):
+        return False
+
+    def seek(self, *_):
+        raise OSError
+
+    def tell(self):
+        raise OSError
+
+
+def test_an_archive_written_into_a_pipe_is_read():
+    pipe = Pipe()
+    with ZipFile(pipe, "w") as archive:
+        for name in ("a", "b"):
+            with archive.open(name, "w", force_zip64=True) as member:
+                member.write(name.encode() * 100)
+
+    assert [one.read() for one in unzip(pipe.getvalue(), LIMITS)] == [b"a" * 100, b"b" * 100]
 
 
 def test_an_empty_archive_has_no_members():
