@@ -1,44 +1,34 @@
-"""``mssante dmp``: filed documents, held documents, and a look into a file without filing it.
+"""``mssante dmp``: filed documents, held documents, archives, and a look into a file.
 
 What shows clinical content asks for ``--reason`` (not in a sandbox) and leaves a trace that the
 patient sees. `check` needs no instance.
 """
 
 import getpass
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.cli.dmp_check import FILE_LIMIT, check_content, document_record
+from mssante.cli.dmp_export import exported, write_private
 from mssante.cli.instance import Instance, config_path, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.cli.patient import OidOption, by_ins
-from mssante.dmp.model import Entry, HeldDocument, Listing, listing_of
+from mssante.dmp.model import Entry, HeldDocument
 from mssante.filing.causes import DETAILS, WORDS
 from mssante.kernel.clock import from_milliseconds
-from mssante.kernel.opaque import OpaqueId, id_text, parse_id
+from mssante.kernel.opaque import OpaqueId, id_text, new_id, parse_id
 from mssante.storage.audit import StoredAuditLog
-from mssante.wire.cda.embedded import look_inside
-from mssante.wire.cda.model import ClinicalDocument
-from mssante.wire.cda.problems import Problem, Severity
-from mssante.wire.cda.reader import NotClinicalDocument, read_document
-from mssante.wire.xds.entry import code_problems, entry_from_cda
-from mssante.wire.xds.model import EntryMetadata
-from mssante.wire.xml import XmlRefused
+from mssante.wire.xdm.writer import ArchiveTooLarge
+from mssante.wire.xds.model import AvailabilityStatus
 
 app: Final = typer.Typer(name="dmp", help="The patients' shared documents.", no_args_is_help=True)
 held_app: Final = typer.Typer(
     name="held", help="Documents that wait for a person.", no_args_is_help=True
 )
 app.add_typer(held_app)
-
-_FILE_LIMIT: Final = 100_000_000
-_VERSION: Final = re.compile(r"[0-9]{1,9}\Z")
-"""A versionNumber that is shown as a number; a longer one stays the text that the sender wrote."""
-_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", help="Why you look; the patient can read it.")
@@ -74,7 +64,7 @@ def check(
     """Read a file and say what is wrong with it, without filing it."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(_FILE_LIMIT + 1)
+            content = opened.read(FILE_LIMIT + 1)
     except OSError as error:
         raise CommandFailed(f"cannot read {file}: {error.strerror}") from None
     checked = check_content(content)
@@ -82,6 +72,43 @@ def check(
         show(checked, as_json=True)
     else:
         _show_check(checked)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    patient: Annotated[
+        str, typer.Option("--patient", help="INS; - reads standard input, @FILE a file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The archive; an older one is replaced.")],
+    ins_oid: OidOption = None,
+    reason: ReasonOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a patient's current documents into an XDM archive."""
+    with open_instance(config_path(ctx)) as instance:
+        found = by_ins(instance, patient, ins_oid)
+        operator = instance.settings.operator
+        if not operator.oid_arc:
+            raise CommandFailed("an archive names its source: set operator.oid_arc")
+        _leave_trace(instance, "dmp export", reason, found.id)
+        documents = _current_documents(instance, found.id)
+        if not documents:
+            raise CommandFailed("the patient has no current document")
+        try:
+            archive = exported(
+                documents,
+                set_id=new_id(),
+                source_id=f"{operator.oid_arc}.1",
+                operator=operator.name or operator.domain,
+                at=instance.stores.clock.now(),
+            )
+            write_private(out, archive)
+        except ArchiveTooLarge as error:
+            raise CommandFailed(str(error)) from None
+        except OSError as error:
+            raise CommandFailed(f"cannot write {out}: {error.strerror}") from None
+    show({"file": str(out), "documents": len(documents), "size": len(archive)}, as_json=json)
 
 
 @held_app.command(name="list")
@@ -121,29 +148,7 @@ def show_held(
 
 def entry_record(entry: Entry, matricule: str | None) -> dict[str, object]:
     """A filed document as the contract with scripts has it."""
-    return _record(entry.metadata, entry.listing, entry.status.value, matricule)
-
-
-def _record(
-    metadata: EntryMetadata, listing: Listing, status: str | None, matricule: str | None
-) -> dict[str, object]:
-    version = listing.version or ""
-    return {
-        "uniqueId": metadata.unique_id,
-        "setId": listing.set_id,
-        "version": int(version) if _VERSION.match(version) else listing.version,
-        "status": status,
-        "typeCode": listing.type_code,
-        "typeDisplay": listing.type_display,
-        "title": metadata.title,
-        "creationTime": listing.creation_time,
-        "authorId": listing.author_id,
-        "authorName": listing.author_name,
-        "mimeType": metadata.mime_type,
-        "size": metadata.size,
-        "hash": metadata.hash,
-        "patient": matricule,
-    }
+    return document_record(entry.metadata, entry.listing, entry.status.value, matricule)
 
 
 def held_record(held: HeldDocument, pseudonym: str | None) -> dict[str, object]:
@@ -166,58 +171,6 @@ def held_record(held: HeldDocument, pseudonym: str | None) -> dict[str, object]:
     }
 
 
-def check_content(content: bytes) -> dict[str, object]:
-    """What `check` says about the bytes of a file."""
-    if content.startswith(_ZIP):
-        text = "archives are not read yet: check the documents inside one by one"
-        problem = Problem(Severity.ERROR, "archive-unsupported", "", text)
-        return {"kind": "xdm", "documents": [], "problems": _described([problem])}
-    try:
-        document = read_document(content)
-    except XmlRefused as refusal:
-        return _not_read(Problem(Severity.ERROR, f"xml-{refusal.word}", refusal.where, "not read"))
-    except NotClinicalDocument as refusal:
-        return _not_read(Problem(Severity.ERROR, "not-cda", "", str(refusal)))
-    return {"kind": "cda", "documents": [_checked(document, content)], "problems": []}
-
-
-def _not_read(problem: Problem) -> dict[str, object]:
-    """A file that is no clinical document that we read: its fault is also the document's."""
-    problems = _described([problem])
-    return {"kind": "cda", "documents": [{"problems": problems}], "problems": problems}
-
-
-def _checked(document: ClinicalDocument, content: bytes) -> dict[str, object]:
-    metadata = entry_from_cda(document, content)
-    inside = look_inside(document.body, _FILE_LIMIT)
-    patient = document.patient
-    traits = {
-        "birthName": patient.birth_name,
-        "given": patient.given_names or patient.first_given,
-        "sex": patient.sex,
-        "birthDate": patient.birth_time.iso() if patient.birth_time else None,
-    }
-    problems = (
-        *document.problems,
-        *code_problems(metadata),
-        *(inside.problems if inside else ()),
-    )
-    listing = listing_of(document, metadata.type_code.display)
-    matricule = patient.ins.extension if patient.ins else None
-    return _record(metadata, listing, None, matricule) | {
-        "patientTraits": traits,
-        "level": document.body.level,
-        "problems": _described(problems),
-    }
-
-
-def _described(problems: Iterable[Problem]) -> list[dict[str, object]]:
-    return [
-        {"severity": one.severity.value, "code": one.code, "where": one.where, "text": one.text}
-        for one in problems
-    ]
-
-
 def _show_check(checked: dict[str, object]) -> None:
     documents = checked["documents"]
     problems = checked["problems"]
@@ -225,11 +178,23 @@ def _show_check(checked: dict[str, object]) -> None:
     assert isinstance(problems, list)
     for document in documents:
         show({name: value for name, value in document.items() if name != "problems"}, as_json=False)
-        problems = problems or document["problems"]
+        problems = problems + [one for one in document["problems"] if one not in problems]
     if problems:
         show_all(problems, ("severity", "code", "where", "text"), as_json=False)
     else:
         note("no problem found")
+
+
+def _current_documents(instance: Instance, patient_id: OpaqueId) -> list[tuple[Entry, bytes]]:
+    """A patient's Approved documents with their bytes, newest first."""
+    documents = []
+    for entry in instance.run(instance.documents.entries_of(patient_id)):
+        if entry.status is AvailabilityStatus.APPROVED:
+            content = instance.run(instance.documents.content(entry.id))
+            if content is None:
+                raise CommandFailed("a document was removed meanwhile: try again")
+            documents.append((entry, content))
+    return documents
 
 
 def _parsed(identifier: str) -> OpaqueId:

@@ -136,6 +136,7 @@ class Journey:
             undeliverable=tuple((u.recipient, u.reason) for u in routed.undeliverable),
             operator_name=self.operator.name,
             operator_address=Address("postmaster", self.operator.domain),
+            invisible=plan.invisible,
         )
         if not needs_report(request, self.report_policy):
             return

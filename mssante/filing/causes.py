@@ -32,6 +32,11 @@ class Cause(StrEnum):
     TRAIT_DIFFERS = "trait-differs"
     TRAIT_IMPRECISE = "trait-imprecise"
     RECORD_UNAVAILABLE = "record-unavailable"
+    ARCHIVE_REFUSED = "archive-refused"
+    DELETION_ASKED = "deletion-asked"
+    INVISIBLE_PATIENT = "invisible-patient"
+    INVISIBLE_BESIDE = "invisible-beside"
+    VISIBILITY_CONTRADICTORY = "visibility-contradictory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,29 @@ WORDS: Final[dict[str, Words]] = {
         "le document ne peut pas être déposé dans le DMP",
         "the document cannot be filed into the DMP",
     ),
+    Cause.ARCHIVE_REFUSED: Words(
+        906, "l'archive XDM est refusée en entier", "the XDM archive is refused as a whole"
+    ),
+    Cause.DELETION_ASKED: Words(
+        906,
+        "la suppression demandée doit être faite par une personne",
+        "the deletion that is asked for must be done by a person",
+    ),
+    Cause.INVISIBLE_PATIENT: Words(
+        906,
+        "le document n'est pas visible par le patient, à qui le message est adressé",
+        "the document is not visible to the patient, to whom the message is addressed",
+    ),
+    Cause.INVISIBLE_BESIDE: Words(
+        906,
+        "un autre document du message n'est pas visible par le patient",
+        "another document of the message is not visible to the patient",
+    ),
+    Cause.VISIBILITY_CONTRADICTORY: Words(
+        906,
+        "le document ne peut pas être à la fois masqué aux professionnels et non visible par le patient",
+        "the document cannot be both masked from professionals and not visible to the patient",
+    ),
     Conflict.NON_IDENTICAL_HASH: Words(
         906,
         "un autre document porte cet identifiant (XDSNonIdenticalHash)",
@@ -164,5 +192,39 @@ DETAILS: Final[dict[str, tuple[str, str]]] = {
     "pdf-encrypted": ("PDF chiffré", "encrypted PDF"),
     "pdf-script": ("PDF avec script", "PDF with a script"),
     "pdf-launch": ("PDF qui lance un programme", "PDF that starts a program"),
+    "not-cda": ("le fichier n'est pas un document CDA", "the file is no CDA document"),
+    "zip-damaged": ("archive endommagée", "the archive is damaged"),
+    "zip-64": ("archive ZIP64", "ZIP64 archive"),
+    "zip-parts": ("archive en plusieurs volumes", "archive in several volumes"),
+    "zip-encrypted": ("archive chiffrée", "encrypted archive"),
+    "zip-method": ("méthode de compression inconnue", "unknown compression method"),
+    "zip-link": ("lien dans l'archive", "a link in the archive"),
+    "zip-name": ("nom de fichier interdit dans l'archive", "forbidden file name in the archive"),
+    "zip-path": ("chemin hors de l'archive", "a path leads out of the archive"),
+    "zip-depth": ("dossiers trop profonds dans l'archive", "folders too deep in the archive"),
+    "zip-overlap": ("fichiers superposés dans l'archive", "overlapping files in the archive"),
+    "zip-duplicate": ("deux fichiers du même nom dans l'archive", "two files of one name"),
+    "zip-too-many": ("trop de fichiers dans l'archive", "too many files in the archive"),
+    "zip-too-large": ("archive trop volumineuse décompressée", "the archive inflates too large"),
+    "zip-ratio": ("taux de compression anormal", "abnormal compression ratio"),
+    "no-metadata": ("METADATA.XML absent", "no METADATA.XML"),
+    "several-roots": ("plusieurs dossiers IHE_XDM", "more than one folder IHE_XDM"),
+    "metadata-too-large": ("METADATA.XML trop volumineux", "METADATA.XML is too large"),
+    "metadata-unreadable": ("METADATA.XML illisible", "METADATA.XML cannot be read"),
+    "uri-missing": ("fichier du document non indiqué", "the document's file is not named"),
+    "uri-outside": ("fichier hors du dossier du lot", "a file outside the subset's folder"),
+    "uri-unknown": ("fichier absent de l'archive", "a file is missing in the archive"),
+    "uri-repeated": ("deux fiches pour un fichier", "two entries for one file"),
+    "hash-malformed": ("empreinte mal formée", "malformed hash"),
+    "hash-sha256": ("empreinte SHA-256 au lieu de SHA-1", "SHA-256 hash instead of SHA-1"),
+    "hash-differs": ("empreinte différente", "the hash differs"),
+    "size-differs": ("taille différente", "the size differs"),
+    "submission-sets": ("plusieurs lots dans un dossier", "several submission sets in a folder"),
+    "documents-missing": ("aucune fiche de document", "no document entry"),
+    "patient-differs": (
+        "patient différent dans METADATA.XML",
+        "METADATA.XML names another patient",
+    ),
+    "patients-mixed": ("plusieurs patients", "more than one patient"),
 }
 """Words that make a cause precise: (French, English). They name a trait, never its value."""

@@ -11,15 +11,22 @@ from mssante.dmp.model import Deposit, EffectKey, Hold, Recorded, listing_of
 from mssante.dmp.ports import DocumentStore
 from mssante.filing.causes import Cause
 from mssante.filing.inspect import FoundDocument
-from mssante.filing.match import match, named_matricules, subject_ins
-from mssante.filing.policy import feeds_dmp, must_not_receive
+from mssante.filing.match import match, subject_ins
+from mssante.filing.policy import (
+    feeds_dmp,
+    is_contradictory,
+    is_kept_from_patient,
+    must_not_receive,
+)
 from mssante.kernel.derived import derived_id
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import SpoolEntry
 from mssante.wire.cda.model import ClinicalDocument, Private
 from mssante.wire.xds.entry import submission_set_of
-from mssante.wire.xds.model import EntryMetadata
+from mssante.wire.xds.model import EntryMetadata, SubmissionSet
 
+FLAG_RECOMPUTED: Final = "metadata-recomputed"
+"""Filed, but the archive's metadata were not those of the document."""
 FilingOutcome = Recorded
 """What the store recorded about one document, the same however often it is asked."""
 
@@ -45,6 +52,8 @@ class FilingPlan(Private):
     """Empty where the policy leaves the message alone."""
     withheld: frozenset[OpaqueId]
     """Mailboxes of patients that must not receive the message."""
+    invisible: bool = False
+    """Some are withheld because a document is not visible to the patient."""
     sender_id: OpaqueId | None = None
 
 
@@ -69,16 +78,18 @@ class Clerk:
         """Decide about each document of a message and about each patient's delivery."""
         withheld = await self._withheld(found, recipients)
         sender_id = sender_mailbox.id if sender_mailbox else None
+        invisible = bool(withheld) and _has_invisible(found)
         null_path = entry.envelope.sender is None
         if not found or not (
             withheld
             or feeds_dmp(sender_mailbox, null_reverse_path=null_path, recipients=recipients)
         ):
-            return FilingPlan((), frozenset(withheld), sender_id)
+            return FilingPlan((), frozenset(withheld), invisible, sender_id)
         planned = [await self._planned(one) for one in found]
         if withheld:
-            planned = [_kept_back(one, withheld) for one in planned]
-        return FilingPlan(tuple(planned), frozenset(withheld), sender_id)
+            mixed = any(_names_others(one, withheld) for one in found)
+            planned = [_kept_back(one, withheld, mixed=mixed) for one in planned]
+        return FilingPlan(tuple(planned), frozenset(withheld), invisible, sender_id)
 
     async def file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
         """File or hold each document of a plan; one whose effect is recorded is left alone."""
@@ -96,18 +107,15 @@ class Clerk:
         self, found: Sequence[FoundDocument], recipients: Sequence[Mailbox]
     ) -> dict[OpaqueId, str]:
         """Patients' mailboxes that must not receive the message, with the patient's matricule."""
-        named = [
-            named_matricules(one.document.patient)
-            for one in found
-            if one.document is not None and one.document.patient.ins_ids
-        ]
+        named = [matricules for one in found for matricules in one.named]
+        invisible = _has_invisible(found)
         withheld: dict[OpaqueId, str] = {}
-        if not named:
+        if not named and not invisible:
             return withheld
         for mailbox in recipients:
             if mailbox.type is MailboxType.CITIZEN:
                 matricule = await self._matricule(mailbox)
-                if must_not_receive(matricule, named):
+                if invisible or must_not_receive(matricule, named):
                     withheld[mailbox.id] = matricule
         return withheld
 
@@ -121,7 +129,7 @@ class Clerk:
     async def _planned(self, found: FoundDocument) -> PlannedDocument:
         document = found.document
         if document is None:
-            return PlannedDocument(found, None, Cause.UNREADABLE, found.fault or "")
+            return PlannedDocument(found, None, found.cause, found.fault or "")
         if not document.id.root:
             return PlannedDocument(found, None, Cause.ID_MISSING)
         named = subject_ins(document.patient, sandbox=self.sandbox)
@@ -141,7 +149,7 @@ class Clerk:
         key = EffectKey(entry.id, found.index)
         document, metadata = found.document, found.metadata
         if planned.cause is None and patient and document and metadata:
-            deposit = self._deposit(entry, key, document, metadata, patient.id, found.content)
+            deposit = self._deposit(entry, found, document, metadata, patient.id)
             return await self.documents.deposit(
                 replace(deposit, sender_id=plan.sender_id, flags=planned.notes)
             )
@@ -161,15 +169,15 @@ class Clerk:
     def _deposit(
         self,
         entry: SpoolEntry,
-        key: EffectKey,
+        found: FoundDocument,
         document: ClinicalDocument,
         metadata: EntryMetadata,
         patient_id: OpaqueId,
-        content: bytes,
     ) -> Deposit:
         """The deposit of one document; its ids follow from the spool id, so that a repeat agrees."""
+        key = EffectKey(entry.id, found.index)
         entry_id = derived_id(entry.id, f"entry {key.index}")
-        set_id = derived_id(entry.id, f"submission set {key.index}")
+        set_id = derived_id(entry.id, f"submission set {found.lot}")
         return Deposit(
             key=key,
             version=version_of(
@@ -177,19 +185,34 @@ class Clerk:
             ),
             logical_id=derived_id(entry.id, f"logical {key.index}"),
             submission_set_id=set_id,
-            submission_set=submission_set_of(
-                document,
-                metadata,
-                # ITU-T X.667: any UUID is an OID under 2.25.
-                unique_id=f"2.25.{int.from_bytes(set_id, 'big')}",
-                source_id=self.source_id,
-                submission_time=entry.accepted_at.strftime("%Y%m%d%H%M%S"),
+            submission_set=_as_sent(
+                submission_set_of(
+                    document,
+                    metadata,
+                    # ITU-T X.667: any UUID is an OID under 2.25.
+                    unique_id=f"2.25.{int.from_bytes(set_id, 'big')}",
+                    source_id=self.source_id,
+                    submission_time=entry.accepted_at.strftime("%Y%m%d%H%M%S"),
+                ),
+                found.archive.submission_set if found.archive else None,
             ),
             metadata=metadata,
             listing=listing_of(document, metadata.type_code.display),
             sender_id=None,
-            content=content,
+            content=found.content,
         )
+
+
+def _as_sent(ours: SubmissionSet, sent: SubmissionSet | None) -> SubmissionSet:
+    """Our submission set with what only the sender can say: who sends, on what occasion, the title."""
+    if sent is None:
+        return ours
+    return replace(
+        ours,
+        author=sent.author if sent.author.person else ours.author,
+        content_type=sent.content_type if sent.content_type.code else ours.content_type,
+        title=sent.title,
+    )
 
 
 _OWN_FAULTS: Final = frozenset(
@@ -200,6 +223,7 @@ _OWN_FAULTS: Final = frozenset(
         Cause.INS_WRONG,
         Cause.INS_SEVERAL,
         Cause.INS_TEST_AUTHORITY,
+        Cause.ARCHIVE_REFUSED,
     }
 )
 """What is wrong with a document whoever gets it."""
@@ -207,23 +231,43 @@ _OWN_FAULTS: Final = frozenset(
 
 def _admissible(planned: PlannedDocument) -> PlannedDocument:
     """What still stands between a matched document and the record."""
-    embedded = planned.found.embedded
+    embedded, archive = planned.found.embedded, planned.found.archive
     if embedded is not None and embedded.problems:
         return replace(planned, cause=Cause.BODY_UNSAFE, detail=embedded.problems[0].code)
     if planned.patient is not None and not planned.patient.dmp_active:
         return replace(planned, cause=Cause.RECORD_UNAVAILABLE)
+    if is_contradictory(planned.found.flags):
+        return replace(planned, cause=Cause.VISIBILITY_CONTRADICTORY)
+    if archive is not None and archive.asks_deletion:
+        return replace(planned, cause=Cause.DELETION_ASKED)
+    if archive is not None and archive.recomputed:
+        return replace(planned, notes=(*planned.notes, FLAG_RECOMPUTED))
     return planned
 
 
-def _kept_back(planned: PlannedDocument, withheld: dict[OpaqueId, str]) -> PlannedDocument:
+def _has_invisible(found: Sequence[FoundDocument]) -> bool:
+    return any(is_kept_from_patient(one.flags) for one in found)
+
+
+def _names_others(found: FoundDocument, withheld: dict[OpaqueId, str]) -> bool:
+    """Whether a document names another person than one of these patients."""
+    return any(must_not_receive(matricule, found.named) for matricule in withheld.values())
+
+
+def _kept_back(
+    planned: PlannedDocument, withheld: dict[OpaqueId, str], *, mixed: bool
+) -> PlannedDocument:
     """A document of a message that a patient must not receive is not filed either.
 
-    What is wrong with the document itself is said first.
+    What is wrong with the document itself is said first, then with whom it is about, then with who
+    must not see it; `mixed`: some document of the message names another person.
     """
     if planned.cause in _OWN_FAULTS:
         return planned
-    document = planned.found.document
-    named = named_matricules(document.patient) if document else frozenset()
-    names_recipients = all(matricule in named for matricule in withheld.values())
-    cause = Cause.MIXED_PERSONS if names_recipients else Cause.OTHER_PERSON
+    if _names_others(planned.found, withheld):
+        cause = Cause.OTHER_PERSON
+    elif is_kept_from_patient(planned.found.flags):
+        cause = Cause.INVISIBLE_PATIENT
+    else:
+        cause = Cause.MIXED_PERSONS if mixed else Cause.INVISIBLE_BESIDE
     return replace(planned, cause=cause, detail="", notes=())

@@ -1,27 +1,36 @@
 """Which documents are in a message: read step without effect, pure, may run in a thread.
 
-First cut: CDA documents attached alone. Archives (XDM) and readable copies (PDF) come later. A part is
-judged by its bytes: XML whose root is ClinicalDocument in urn:hl7-org:v3, under any of the types that
-senders use for it. Other XML is left alone. What stands inside an attached message was sent to
-somebody else at another time, and is left alone too.
+CDA documents attached alone, and those in archives (XDM). A part is judged by its bytes: XML whose
+root is ClinicalDocument in urn:hl7-org:v3, or a ZIP file with IHE_XDM, under any of the types that
+senders use for them. Other XML and other ZIP files are left alone, and so is a PDF beside: it is the
+readable copy. What stands inside an attached message was sent to somebody else at another time, and is
+left alone too.
 """
 
 import binascii
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from mssante.wire.cda.embedded import EmbeddedFile, look_inside
+from mssante.filing.archive import DELETE, ArchivedDocument, OpenedArchive, open_archive
+from mssante.filing.causes import Cause
+from mssante.filing.judge import NOT_CDA, judge, shows_cda
+from mssante.filing.limits import InspectLimits
+from mssante.filing.match import named_matricules
+from mssante.filing.visibility import flags_of, with_flags
+from mssante.wire.cda.embedded import EmbeddedFile
 from mssante.wire.cda.model import ClinicalDocument, Private
-from mssante.wire.cda.reader import NotClinicalDocument, read_document
 from mssante.wire.mime.limits import MimeError, MimeFault
 from mssante.wire.mime.summary import MessageSummary, PartSpan
 from mssante.wire.mime.transfer import decode_body
-from mssante.wire.xds.entry import entry_from_cda
-from mssante.wire.xds.model import EntryMetadata
-from mssante.wire.xml import XmlLimits, XmlRefused
+from mssante.wire.xdm.reader import NotXdm, shows_xdm
+from mssante.wire.xdm.unzip import MAGIC, ArchiveRefused
+from mssante.wire.xds.entry import VISIBILITY_SYSTEM
+from mssante.wire.xds.model import Coded, EntryMetadata, SubmissionSet
 
-_TYPES: Final = frozenset(
+__all__ = ["FoundDocument", "FromArchive", "InspectLimits", "inspect"]
+
+_XML_TYPES: Final = frozenset(
     {
         "text/xml",
         "application/xml",
@@ -30,26 +39,36 @@ _TYPES: Final = frozenset(
         "application/octet-stream",
     }
 )
+_ZIP_TYPES: Final = frozenset(
+    {
+        "application/zip",
+        "application/x-zip",
+        "application/x-zip-compressed",
+        "application/octet-stream",
+    }
+)
 _LOOK_AT: Final = 65_536
-"""Encoded bytes in which a document that cannot be read must show that it means to be a CDA."""
-_MARK: Final = b"ClinicalDocument"
+"""Encoded bytes in which a document that cannot be decoded must show that it means to be a CDA."""
+_ARCHIVE_NAME: Final = b"IHE_XDM"
+"""In the part's header: it means to be an archive of documents."""
+_ZIP_STARTS: Final = (*MAGIC, b"PK=03=04", b"PK=05=06")
 
 
-@dataclass(frozen=True, slots=True)
-class InspectLimits:
-    """What the documents of one message may cost."""
+@dataclass(frozen=True, slots=True, repr=False)
+class FromArchive(Private):
+    """What the archive says about a document in it, or about itself where it is held whole."""
 
-    document_bytes: int = 26_214_400
-    """Of one document, decoded."""
-    embedded_bytes: int = 26_214_400
-    """Of the file inside a level 1 document, decoded."""
-    header_items: int = 200
-    """Authors, acts, orders or replaced documents of one document, each."""
-    metadata_characters: int = 200_000
-    """Of all metadata of one document."""
-    documents: int = 50
-    """More than these in one message are not read, and held."""
-    xml: XmlLimits = field(default_factory=XmlLimits)
+    lot: int
+    """Index of the first document of its subset: what one submission set holds."""
+    submission_set: SubmissionSet | None = None
+    named: tuple[frozenset[str], ...] = ()
+    """The matricules that the archive names, each time that it names a patient."""
+    flags: frozenset[str] = frozenset()
+    asks_deletion: bool = False
+    recomputed: bool = False
+    """The producer's metadata differ from the document."""
+    is_whole: bool = False
+    """It is the archive that is held, not a document of it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,7 +79,8 @@ class FoundDocument(Private):
     section: str
     """IMAP section number of the part."""
     content: bytes
-    """The document's exact bytes; the part as it came where it cannot be decoded."""
+    """The document's exact bytes, or the whole archive's; the part as it came where it cannot be
+    decoded."""
     document: ClinicalDocument | None
     """`None` where it cannot be read: `fault` says why."""
     metadata: EntryMetadata | None
@@ -68,12 +88,41 @@ class FoundDocument(Private):
     """The file inside a level 1 document."""
     fault: str | None = None
     """A word of `filing.causes.DETAILS`."""
+    archive: FromArchive | None = None
+    """`None` for a document that is attached alone, unless an archive beside has it too and asks to
+    delete it."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it cannot be filed whoever gets it, `fault` being the detail."""
+        if self.fault is None:
+            return None
+        whole = self.archive is not None and self.archive.is_whole
+        return Cause.ARCHIVE_REFUSED if whole else Cause.UNREADABLE
+
+    @property
+    def named(self) -> tuple[frozenset[str], ...]:
+        """Each set of matricules under which a person is named."""
+        own = named_matricules(self.document.patient) if self.document else frozenset()
+        stated = self.archive.named if self.archive else ()
+        return (own, *stated) if own else stated
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """Who must not see it: see `filing.visibility`."""
+        own = flags_of(self.metadata.confidentiality) if self.metadata else frozenset[str]()
+        return own | self.archive.flags if self.archive else own
+
+    @property
+    def lot(self) -> int:
+        """Documents of one lot go into one submission set."""
+        return self.archive.lot if self.archive else self.index
 
 
 def inspect(
     content: bytes, summary: MessageSummary, limits: InspectLimits
 ) -> tuple[FoundDocument, ...]:
-    """The documents of a message, in the order of its parts.
+    """The documents of a message, in the order of its parts, then of their DocumentEntries.
 
     Args:
         content: the whole message.
@@ -81,11 +130,19 @@ def inspect(
         limits: what it may cost.
     """
     found: list[FoundDocument] = []
+    inflated = 0
     for part in _candidates(summary):
-        document = _judge(content, part, len(found), limits)
-        if document is not None:
-            found.append(document)
-    return tuple(found)
+        if _begins(content, part, _ZIP_STARTS) and part.media_type in _ZIP_TYPES:
+            most = max(0, limits.archive.files.total_bytes - inflated)
+            files = replace(limits.archive.files, total_bytes=most)
+            left = replace(limits, archive=replace(limits.archive, files=files))
+            in_archive = _archived(content, part, len(found), left)
+            inflated += sum(len(one.content) for one in in_archive)
+            found += in_archive
+        elif part.media_type in _XML_TYPES:
+            document = _alone(content, part, len(found), limits)
+            found += [document] if document is not None else []
+    return tuple(_agreed(found))
 
 
 def _candidates(summary: MessageSummary) -> Iterator[PartSpan]:
@@ -95,13 +152,14 @@ def _candidates(summary: MessageSummary) -> Iterator[PartSpan]:
             continue
         if part.message_text is not None:
             attached.append(f"{part.section}.")
-        elif part.media_type in _TYPES:
+        elif part.media_type in _XML_TYPES | _ZIP_TYPES:
             yield part
 
 
-def _judge(
+def _alone(
     message: bytes, part: PartSpan, index: int, limits: InspectLimits
 ) -> FoundDocument | None:
+    """A document that is a part of its own."""
     start, stop = part.body
     encoded = message[start:stop]
     if not _may_be_xml(encoded, part.encoding):
@@ -109,61 +167,123 @@ def _judge(
     try:
         content = decode_body(encoded, part.encoding, max_bytes=limits.document_bytes)
     except MimeError as error:
-        word = "too-large" if error.fault is MimeFault.BODY_TOO_LARGE else "transfer"
-        return _unreadable(index, part, encoded, word) if _claims(encoded, part.encoding) else None
+        claims = shows_cda(_start_of(encoded, part.encoding))
+        return _unreadable(index, part, encoded, _word(error)) if claims else None
     if index >= limits.documents:
-        return _unreadable(index, part, content, "too-many") if _shows(content) else None
-    try:
-        document = read_document(content, limits.xml)
-    except NotClinicalDocument:
-        return _unreadable(index, part, content, "namespace") if _is_root(content) else None
-    except XmlRefused as refusal:
-        return _unreadable(index, part, content, refusal.word) if _shows(content) else None
-    if _is_crowded(document, limits):
-        return _unreadable(index, part, content, "too-complex")
-    metadata = entry_from_cda(document, content)
-    if _characters(document, metadata) > limits.metadata_characters:
-        return _unreadable(index, part, content, "too-complex")
+        return _unreadable(index, part, content, "too-many") if shows_cda(content) else None
+    judged = judge(content, limits)
+    if judged.fault == NOT_CDA:
+        return None
     return FoundDocument(
-        index=index,
-        section=part.section,
-        content=content,
-        document=document,
-        metadata=metadata,
-        embedded=look_inside(document.body, limits.embedded_bytes),
+        index,
+        part.section,
+        content,
+        judged.document,
+        judged.metadata,
+        judged.embedded,
+        judged.fault,
     )
 
 
-def _is_crowded(document: ClinicalDocument, limits: InspectLimits) -> bool:
-    """Whether a list of the header is longer than any real document's."""
-    structures = (author.entity.organization for author in document.authors)
-    lists = (
-        document.authors,
-        document.service_events,
-        document.orders,
-        document.replaced_ids,
-        document.patient.ids,
-        document.custodian.ids if document.custodian else (),
-        *(author.entity.ids for author in document.authors),
-        *(structure.ids for structure in structures if structure is not None),
+def _archived(
+    message: bytes, part: PartSpan, index: int, limits: InspectLimits
+) -> list[FoundDocument]:
+    """The documents of an archive; the archive itself where it is refused; nothing for another ZIP."""
+    start, stop = part.body
+    encoded = message[start:stop]
+    claims = _ARCHIVE_NAME in message[slice(*part.header)].upper()
+    try:
+        content = decode_body(encoded, part.encoding, max_bytes=limits.document_bytes)
+    except MimeError as error:
+        return [_refused(index, part, encoded, _word(error))] if claims else []
+    means = claims or shows_xdm(content)
+    if index >= limits.documents:
+        return [_refused(index, part, content, "too-many")] if means else []
+    try:
+        opened = open_archive(content, limits)
+    except NotXdm:
+        return [_refused(index, part, content, "no-metadata")] if claims else []
+    except ArchiveRefused as refusal:
+        return [_refused(index, part, content, refusal.word)] if means else []
+    word = "too-many" if index + len(opened.documents) > limits.documents else opened.refusal
+    if word is not None:
+        return [_refused(index, part, content, word, opened)]
+    return list(_documents(opened, part, index))
+
+
+def _documents(opened: OpenedArchive, part: PartSpan, index: int) -> Iterator[FoundDocument]:
+    firsts: dict[int, int] = {}
+    for place, one in enumerate(opened.documents, start=index):
+        lot = firsts.setdefault(one.subset, place)
+        judged = one.judged
+        said = _said(one, lot, opened)
+        yield FoundDocument(
+            place,
+            part.section,
+            one.content,
+            judged.document,
+            judged.metadata,
+            judged.embedded,
+            judged.fault,
+            said,
+        )
+
+
+def _said(one: ArchivedDocument, lot: int, opened: OpenedArchive) -> FromArchive:
+    return FromArchive(
+        lot=lot,
+        submission_set=opened.submission_sets[one.subset],
+        named=opened.named,
+        flags=one.flags,
+        asks_deletion=one.action == DELETE,
+        recomputed=one.recomputed,
     )
-    return any(len(items) > limits.header_items for items in lists)
 
 
-def _characters(document: ClinicalDocument, metadata: EntryMetadata) -> int:
-    """How much text the record would have to keep beside the document."""
-    set_id = len(document.set_id.text) if document.set_id else 0
-    return set_id + sum(map(len, document.replaced_ids)) + _text_length(asdict(metadata))
+def _refused(
+    index: int, part: PartSpan, content: bytes, word: str, opened: OpenedArchive | None = None
+) -> FoundDocument:
+    """An archive that is held whole; what it says about persons and visibility still counts."""
+    said = FromArchive(
+        lot=index,
+        named=opened.named if opened else (),
+        flags=opened.flags if opened else frozenset(),
+        is_whole=True,
+    )
+    return FoundDocument(index, part.section, content, None, None, None, word, said)
 
 
-def _text_length(value: object) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_text_length, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(_text_length, value))
-    return 0
+def _agreed(found: Sequence[FoundDocument]) -> Iterator[FoundDocument]:
+    """The same document alone and in an archive, or in two, is one document: what any of them says of
+    it counts, so that the first to be filed lacks nothing. The flags of an archive that is refused may
+    be about any document.
+    """
+    refused = frozenset[str]().union(*(one.flags for one in found if one.document is None))
+    flags: dict[str, frozenset[str]] = {}
+    deleted: set[str] = set()
+    for one in found:
+        if one.document is not None:
+            key = one.document.unique_id
+            flags[key] = flags.get(key, refused) | one.flags
+            if one.archive is not None and one.archive.asks_deletion:
+                deleted.add(key)
+    for one in found:
+        if one.document is None or one.metadata is None:
+            yield one
+            continue
+        key, agreed = one.document.unique_id, one
+        missing = flags[key] - one.flags
+        if missing:
+            codings = [Coded(flag, VISIBILITY_SYSTEM, "") for flag in missing]
+            agreed = replace(agreed, metadata=with_flags(one.metadata, codings))
+        if key in deleted:
+            said = one.archive or FromArchive(lot=one.index)
+            agreed = replace(agreed, archive=replace(said, asks_deletion=True))
+        yield agreed
+
+
+def _word(error: MimeError) -> str:
+    return "too-large" if error.fault is MimeFault.BODY_TOO_LARGE else "transfer"
 
 
 def _unreadable(index: int, part: PartSpan, content: bytes, word: str) -> FoundDocument:
@@ -190,18 +310,6 @@ def _may_be_xml(encoded: bytes, encoding: str) -> bool:
     return start.startswith((b"<", b"=3C", b"=EF=BB=BF"))
 
 
-def _claims(encoded: bytes, encoding: str) -> bool:
-    return _shows(_start_of(encoded, encoding))
-
-
-def _shows(content: bytes) -> bool:
-    """Whether bytes that cannot be read mean to be a clinical document, also in UTF-16."""
-    start = content[:_LOOK_AT]
-    return _MARK in start or _MARK in start.replace(b"\0", b"")
-
-
-def _is_root(content: bytes) -> bool:
-    """Whether the first element is named ClinicalDocument, in whatever namespace."""
-    position = content.find(_MARK)
-    before = content[max(0, position - 1) : position]
-    return position > 0 and before in (b"<", b":")
+def _begins(message: bytes, part: PartSpan, starts: tuple[bytes, ...]) -> bool:
+    start, stop = part.body
+    return _start_of(message[start : min(stop, start + 400)], part.encoding).startswith(starts)

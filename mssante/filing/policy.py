@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mssante.directory.model import Mailbox, MailboxType
+from mssante.filing.visibility import INVISIBLE, MASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,21 @@ def feeds_dmp(
 
 def _is_patient(mailbox: Mailbox | None) -> bool:
     return mailbox is not None and mailbox.type is MailboxType.CITIZEN
+
+
+CUMUL: Final[bool] = False
+"""The DMP's parameter ``cumul-invisible_patient-masque_ps``: whether a document may be both masked from
+professionals and not visible to the patient (EX_2.1-1050)."""
+
+
+def is_contradictory(flags: frozenset[str]) -> bool:
+    """Whether a document's flags leave nobody to see it but its author."""
+    return not CUMUL and flags.issuperset({MASKED, INVISIBLE})
+
+
+def is_kept_from_patient(flags: frozenset[str]) -> bool:
+    """Whether a message with the document must not reach a patient's mailbox."""
+    return INVISIBLE in flags
 
 
 def must_not_receive(matricule: str, named: Sequence[frozenset[str]]) -> bool:

@@ -48,6 +48,10 @@ _FLAGS: Final = {
         "une version plus récente était déjà présente",
         "a later version was there already",
     ),
+    "metadata-recomputed": (
+        "les métadonnées de l'archive différaient du document et ont été recalculées",
+        "the metadata of the archive differed from the document and were computed again",
+    ),
 }
 _UNDELIVERABLE: Final = {
     Reason.RECIPIENT_UNKNOWN: ("adresse inconnue", "unknown address"),
@@ -71,6 +75,8 @@ class ReportRequest(Private):
     undeliverable: tuple[tuple[Address, Reason], ...]
     operator_name: str
     operator_address: Address
+    invisible: bool = False
+    """A document is not visible to the patients that did not receive the message."""
 
     @property
     def reported_at(self) -> datetime:
@@ -157,8 +163,8 @@ def _french(request: ReportRequest) -> list[str]:
             lines.append(f"{label} : {state}{notes}.")
     if request.withheld:
         lines.append(
-            "Le message n'a pas été remis au patient destinataire : un document désigne une autre "
-            f"personne (destinataires concernés : {len(request.withheld)})."
+            f"Le message n'a pas été remis au patient destinataire : {_why_withheld(request)[0]} "
+            f"(destinataires concernés : {len(request.withheld)})."
         )
     for number, recipient, reason in _undelivered(request):
         text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[0]
@@ -189,8 +195,8 @@ def _english(request: ReportRequest) -> list[str]:
             lines.append(f"{label}: {state}{notes}.")
     if request.withheld:
         lines.append(
-            "The message was not delivered to the receiving patient: a document names another "
-            f"person (recipients concerned: {len(request.withheld)})."
+            f"The message was not delivered to the receiving patient: {_why_withheld(request)[1]} "
+            f"(recipients concerned: {len(request.withheld)})."
         )
     for number, recipient, reason in _undelivered(request):
         text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[1]
@@ -198,6 +204,15 @@ def _english(request: ReportRequest) -> list[str]:
     if request.waiting:
         lines.append(f"Mailboxes not activated yet that keep the message: {len(request.waiting)}.")
     return lines
+
+
+def _why_withheld(request: ReportRequest) -> tuple[str, str]:
+    if request.invisible:
+        return (
+            "un document n'est pas visible par le patient",
+            "a document is not visible to the patient",
+        )
+    return "un document désigne une autre personne", "a document names another person"
 
 
 def _undelivered(request: ReportRequest) -> list[tuple[int, str, Reason]]:

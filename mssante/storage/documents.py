@@ -105,7 +105,13 @@ _NEIGHBOURS: Final = _VERSIONS.where(
         ENTRY.c.document_key.in_(bindparam("claimed", expanding=True)),
     ),
 )
-_INSERT_SUBMISSION_SET: Final = Prepared(insert(SUBMISSION_SET))
+_OPEN_SUBMISSION_SET: Final = Prepared(
+    # The documents of one lot come one after the other: the first brings the set.
+    sqlite_insert(SUBMISSION_SET).on_conflict_do_nothing(index_elements=[SUBMISSION_SET.c.id]),
+    postgresql=postgres_insert(SUBMISSION_SET).on_conflict_do_nothing(
+        index_elements=[SUBMISSION_SET.c.id]
+    ),
+)
 _INSERT_ENTRY: Final = Prepared(insert(ENTRY))
 _INSERT_CLAIM: Final = Prepared(insert(CLAIM))
 _INSERT_ASSOCIATION: Final = Prepared(insert(ASSOCIATION))
@@ -271,7 +277,7 @@ def _versions(
 
 def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, at: int) -> None:
     version = deposit.version
-    _INSERT_SUBMISSION_SET.do(
+    _OPEN_SUBMISSION_SET.do(
         conn,
         {
             "id": deposit.submission_set_id,

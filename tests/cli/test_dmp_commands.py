@@ -1,7 +1,7 @@
 """``mssante dmp`` on a real instance, documents filed through the real clerk."""
 
 import asyncio
-import json
+import re
 
 import pytest
 from make_samples import Subject, Version, a_matricule, biology, level1
@@ -22,13 +22,17 @@ from mssante.wire.mime.builder import (
     text_entity,
 )
 from mssante.wire.mime.summary import summarise
+from tests.support.archives import LAYOUTS, an_archive, files_of, zipped
 
 INS = a_matricule(215001)
 
 
 def a_message(*documents):
     parts = [text_entity("Bonjour")]
-    parts += [attachment_entity(one, "text/xml", "doc.xml") for one in documents]
+    attached = [
+        one if isinstance(one, tuple) else (one, "text/xml", "doc.xml") for one in documents
+    ]
+    parts += [attachment_entity(*one) for one in attached]
     return build_message(
         [header_field("Subject", "x")], multipart_entity("mixed", "b0undary", parts)
     )
@@ -171,15 +175,143 @@ def test_check_says_what_is_wrong_and_exits_0(run, tmp_path, content, code):
     assert run("dmp", "check", path).code == 0
 
 
-def test_check_says_that_archives_are_not_read_yet(run, tmp_path):
+def checked(run, tmp_path, content):
     path = tmp_path / "IHE_XDM.ZIP"
-    path.write_bytes(b"PK\x03\x04...")
-
+    path.write_bytes(content)
     outcome = run("dmp", "check", path, "--json")
+    assert outcome.code == 0, outcome.err
+    assert run("dmp", "check", path).code == 0
+    return outcome.json
 
-    assert outcome.code == 0
-    assert json.loads(outcome.out)["kind"] == "xdm"
-    assert outcome.json["problems"][0]["code"] == "archive-unsupported"
+
+def test_check_reads_an_archive_in_any_layout(run, tmp_path):
+    archive = an_archive(level1(), biology())
+
+    ours = checked(run, tmp_path, archive)
+    odd = checked(run, tmp_path, LAYOUTS["all-at-once"](archive))
+
+    assert ours["kind"] == "xdm"
+    assert ours["problems"] == []
+    assert [one["problems"] for one in ours["documents"]] == [[], []]
+    assert [one["typeCode"] for one in ours["documents"]] == ["34112-3", "11502-2"]
+    assert ours["documents"][0]["patientTraits"]["birthName"] == "PATIENT-DEUX"
+    assert [one["hash"] for one in odd["documents"]] == [one["hash"] for one in ours["documents"]]
+    assert [one["code"] for one in odd["problems"]] == [
+        "top-folder", "separators", "name-case", "index-missing", "readme-missing",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("archive", "severity", "code"),
+    [
+        (an_archive(level1(), hash="0" * 40), "error", "hash-differs"),
+        (an_archive(level1(), size=3), "error", "size-differs"),
+        (an_archive(level1(), patient_id=None), "warning", "patient-missing"),
+        (
+            an_archive(level1(), patient_id=f"{INS}^^^&1.2.250.1.213.1.4.8&ISO^NH"),
+            "warning",
+            "patient-authority",
+        ),
+        (an_archive(level1(), patient_id=INS), "warning", "patient-authority"),
+        (an_archive(level1(), patient_id="4711"), "error", "patient-differs"),
+        (an_archive(level1(), class_code=None), "warning", "metadata-differs"),
+        (
+            an_archive(level1(), level1(Subject(ins=a_matricule(3)), version=Version(3))),
+            "error",
+            "patients-mixed",
+        ),
+        (zipped({"IHE_XDM/A/../../x": b""}), "error", "zip-path"),
+        (zipped({"photo.jpg": b""}), "error", "not-xdm"),
+        (b"PK\x03\x04...", "error", "zip-damaged"),
+    ],
+)
+def test_check_says_what_is_wrong_with_an_archive(run, tmp_path, archive, severity, code):
+    said = checked(run, tmp_path, archive)
+
+    problems = said["problems"] + [p for one in said["documents"] for p in one["problems"]]
+    assert (severity, code) in [(one["severity"], one["code"]) for one in problems]
+
+
+def test_an_export_is_an_archive_without_problems_that_its_owner_alone_reads(
+    mssante, run, demo, patient, tmp_path
+):
+    documents = [level1(), biology(version=Version(5))]
+    replaced = biology(version=Version(5, version=2, replaces=Version(5).id))
+    file_documents(demo, *documents, replaced)
+    path = tmp_path / "EXPORT.ZIP"
+    path.write_bytes(b"an older one")
+    path.chmod(0o644)
+
+    exported = mssante("dmp", "export", "--patient", "-", "--out", path, "--json", stdin=INS)
+    listed = mssante("dmp", "list", "--patient", "-", "--json", stdin=INS).json
+    said = run("dmp", "check", path, "--json").json
+
+    assert exported.code == 0, exported.err
+    assert exported.json == {"file": str(path), "documents": 2, "size": path.stat().st_size}
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+    assert said["problems"] == []
+    assert [one["problems"] for one in said["documents"]] == [[], []]
+    current = [one | {"status": None} for one in listed if one["status"] == "Approved"]
+    assert [{name: one[name] for name in current[0]} for one in said["documents"]] == current
+    files = files_of(path.read_bytes())
+    assert files["IHE_XDM/SUBSET01/DOC00001.XML"] in (level1(), replaced)
+    assert all(re.fullmatch(r"([A-Z0-9_]{1,8}/)*[A-Z0-9_]{1,8}\.[A-Z]{3}", name) for name in files)
+
+
+def test_an_export_can_be_sent_and_is_filed_once(mssante, demo, patient, tmp_path):
+    file_documents(demo, level1())
+    path = tmp_path / "EXPORT.ZIP"
+    assert mssante("dmp", "export", "--patient", INS, "--out", path).code == 0
+
+    [outcome] = file_documents(demo, (path.read_bytes(), "application/zip", "IHE_XDM.zip"))
+
+    assert outcome.verdict == "already-filed"
+
+
+def test_an_export_is_a_consultation(mssante, demo, patient, tmp_path):
+    file_documents(demo, level1())
+    path = tmp_path / "EXPORT.ZIP"
+
+    mssante("dmp", "export", "--patient", INS, "--out", path, "--reason", "asked by the patient")
+    shown = mssante("audit", "show", "--kind", "consultation", "--json")
+
+    assert [entry["action"] for entry in shown.json] == ["dmp export"]
+
+
+def test_an_export_asks_for_a_reason_outside_a_sandbox(mssante, demo, patient, tmp_path):
+    file_documents(demo, level1())
+    settings = demo / "mssante.toml"
+    settings.write_text(settings.read_text().replace("sandbox = true", "sandbox = false"))
+    path = tmp_path / "EXPORT.ZIP"
+    wanted = ("dmp", "export", "--patient", INS, "--ins-oid", "1.2.250.1.213.1.4.10", "--out", path)
+
+    refused = mssante(*wanted)
+
+    assert (refused.code, path.exists()) == (1, False)
+    assert "--reason" in refused.err
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(mssante, demo, patient, tmp_path):
+    nothing = mssante("dmp", "export", "--patient", INS, "--out", tmp_path / "EXPORT.ZIP")
+    file_documents(demo, level1())
+    nowhere = mssante("dmp", "export", "--patient", INS, "--out", tmp_path / "no" / "EXPORT.ZIP")
+
+    assert (nothing.code, nowhere.code) == (1, 1)
+    assert "no current document" in nothing.err
+    assert list(tmp_path.glob("*.ZIP")) == []
+
+
+def test_a_held_archive_is_shown(mssante, demo, patient):
+    archive = an_archive(level1(), hash="0" * 40)
+    file_documents(demo, (archive, "application/zip", "IHE_XDM.zip"))
+
+    [line] = mssante("dmp", "held", "list", "--json").json
+    shown = mssante("dmp", "held", "show", line["id"], "--json")
+
+    assert (line["cause"], line["detail"]) == ("archive-refused", "the hash differs")
+    assert shown.json["content"]["kind"] == "xdm"
+    assert len(shown.json["content"]["documents"]) == 1
 
 
 def test_check_of_a_missing_file_fails(run, tmp_path):

@@ -83,8 +83,11 @@ class Office:
         return SpoolEntry(new_id(), self.clock.now(), envelope, await self.blobs.put(message))
 
     async def carry(self, documents, recipients, sender=None, entry=None):
-        """Inspect, plan and file a message with these documents: (plan, outcomes, entry)."""
-        message = a_message(*map(a_cda, documents))
+        """Inspect, plan and file a message with these documents, or (content, media type, file name):
+        (plan, outcomes, entry).
+        """
+        attached = (one if isinstance(one, tuple) else a_cda(one) for one in documents)
+        message = a_message(*attached)
         entry = entry or await self.entry(message, recipients)
         plan = await self.clerk.plan(entry, found_in(message), recipients, sender)
         return plan, await self.clerk.file(entry, plan), entry

@@ -1,4 +1,6 @@
-"""The public ANS samples, each mailed as a lone CDA to its patient, where they are at hand."""
+"""The public ANS samples, each mailed to its patient alone and in archives of several layouts, where
+they are at hand.
+"""
 
 import json
 
@@ -9,6 +11,7 @@ from mssante.directory.ports import Act
 from mssante.filing.causes import Cause
 from mssante.kernel.ins import Ins
 from mssante.kernel.traits import IdentityStatus, Traits
+from tests.support.archives import LAYOUTS, an_archive
 
 
 @pytest.fixture
@@ -36,7 +39,27 @@ async def register(office, facts, matricule):
     )
 
 
-async def file_all(office, samples):
+def alone(content):
+    return content, "text/xml", "document.xml"
+
+
+def in_archive(layout):
+    def attached(content):
+        return LAYOUTS[layout](an_archive(content)), "application/zip", "IHE_XDM.zip"
+
+    return attached
+
+
+WAYS = {"alone": alone} | {layout: in_archive(layout) for layout in LAYOUTS}
+
+
+@pytest.fixture(params=WAYS)
+def attached(request):
+    """How a sample is attached."""
+    return WAYS[request.param]
+
+
+async def file_all(office, samples, attached):
     """The outcome of each sample, and the entries of all patients by uniqueId."""
     people, outcomes, entries = {}, {}, {}
     for name, (content, expected) in samples.items():
@@ -45,15 +68,15 @@ async def file_all(office, samples):
         if matricule not in people:
             people[matricule] = await register(office, facts, matricule)
         _, mailbox, _ = people[matricule]
-        _, [outcomes[name]], _ = await office.carry([content], [mailbox])
+        _, [outcomes[name]], _ = await office.carry([attached(content)], [mailbox])
     for patient, _, _ in people.values():
         for entry in await office.documents.entries_of(patient.id):
             entries[entry.metadata.unique_id] = entry
     return outcomes, entries
 
 
-async def test_thirteen_are_filed_and_the_one_with_a_wrong_key_is_held(office, samples):
-    outcomes, entries = await file_all(office, samples)
+async def test_thirteen_are_filed_and_the_one_with_a_wrong_key_is_held(office, samples, attached):
+    outcomes, entries = await file_all(office, samples, attached)
 
     held = {name: outcome.cause for name, outcome in outcomes.items() if outcome.verdict == "held"}
     assert held == {"CSE-MDE_2023.01.xml": Cause.INS_WRONG}
@@ -61,8 +84,8 @@ async def test_thirteen_are_filed_and_the_one_with_a_wrong_key_is_held(office, s
     assert len(entries) == 13
 
 
-async def test_what_is_filed_has_the_facts_of_the_document(office, samples):
-    outcomes, entries = await file_all(office, samples)
+async def test_what_is_filed_has_the_facts_of_the_document(office, samples, attached):
+    outcomes, entries = await file_all(office, samples, attached)
 
     for name, (_, expected) in samples.items():
         if outcomes[name].verdict == "held":
@@ -87,8 +110,8 @@ async def test_what_is_filed_has_the_facts_of_the_document(office, samples):
         )
 
 
-async def test_versions_and_unknown_replacements_are_seen(office, samples):
-    outcomes, entries = await file_all(office, samples)
+async def test_versions_and_unknown_replacements_are_seen(office, samples, attached):
+    outcomes, entries = await file_all(office, samples, attached)
     first = samples["BIO-CR-BIO_2021.01_Microbiologie_V1.xml"][1]["unique_id"]
     second = samples["BIO-CR-BIO_2021.01_Microbiologie_V2.xml"][1]["unique_id"]
 

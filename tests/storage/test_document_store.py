@@ -1,6 +1,7 @@
 """The document store on both databases: once, serial, whole."""
 
 import asyncio
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -87,6 +88,24 @@ async def test_a_filed_document_is_read_back_as_it_was(store):
     assert entry.listing == deposit.listing
     assert await store.content(entry.id) == content
     assert await store.content(new_id()) is None
+
+
+async def test_documents_of_one_lot_share_their_submission_set(store, database):
+    patient, spool = new_id(), new_id()
+    one = a_deposit(level1(), patient, key=EffectKey(spool, 0))
+    other = replace(
+        a_deposit(biology(), patient, key=EffectKey(spool, 1)),
+        submission_set_id=one.submission_set_id,
+        submission_set=one.submission_set,
+    )
+
+    recorded = [await store.deposit(deposit) for deposit in (one, other, one)]
+    rows = await database.read(lambda conn: conn.execute(ASSOCIATION.select()).all())
+
+    assert [each.verdict for each in recorded] == [Verdict.FILED] * 3
+    assert sorted((bytes(row.source), bytes(row.target)) for row in rows) == sorted(
+        (one.submission_set_id, deposit.version.entry_id) for deposit in (one, other)
+    )
 
 
 async def test_the_same_effect_is_done_once(store):

@@ -25,6 +25,13 @@ def cx(identifier: Identifier, kind: str) -> str:
     return f"{escaped(identifier.extension)}^^^&{escaped(identifier.root)}&ISO^{kind}"
 
 
+def cx_parts(text: str) -> tuple[str, str]:
+    """The id and the authority's OID of a CX; empty where they are not given."""
+    components = text.split("^")
+    authority = components[3].split("&") if len(components) > 3 else []
+    return components[0].strip(), authority[1].strip() if len(authority) > 1 else ""
+
+
 def reference(identifier: Identifier, kind: str) -> str:
     """One value of referenceIdList (CXi); an identifier that is only an OID is its own value."""
     if identifier.extension is None:
