@@ -155,6 +155,17 @@ class Mailboxes(Protocol):
         """
         ...
 
+    async def move(
+        self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+    ) -> tuple[list[tuple[int, int]], FolderChanges]:
+        r"""Copy messages as `copy` does and expunge them from `folder`, in one transaction: no
+        message is ever in both or in neither, and none gets \Deleted (RFC 6851 section 3.3).
+
+        Returns:
+            What `copy` returns, and the UIDs that went from `folder` under one new modseq.
+        """
+        ...
+
     async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
         r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared."""
         ...

@@ -280,6 +280,18 @@ class StoredMailboxes:
             self._wakeups.folder_changed(target, modseq)
         return pairs
 
+    async def move(
+        self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+    ) -> tuple[list[tuple[int, int]], FolderChanges]:
+        """Copy messages to another folder and expunge them here, in one transaction."""
+        pairs, modseq, changes = await self._database.write(
+            lambda conn: _move(conn, folder, reader, uids, target)
+        )
+        if pairs:
+            self._wakeups.folder_changed(target, modseq)
+            self._wakeups.folder_changed(folder, changes.highestmodseq)
+        return pairs, changes
+
     async def store_flags(
         self,
         folder: int,
@@ -582,22 +594,40 @@ def _copy(
     return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq
 
 
+def _move(
+    conn: Connection, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
+) -> tuple[list[tuple[int, int]], int, FolderChanges]:
+    # The copies hold the contents, so that only the entries go.
+    pairs, target_modseq = _copy(conn, folder, reader, uids, target)
+    state = folders.lock_folder(conn, folder)  # after the copy: they may be one folder
+    members = [uid for uid, _ in pairs]
+    modseq = _take_out(conn, folder, members) if members else state.modseq
+    changes = FolderChanges((), members, state.uidnext, modseq, folders.keywords(conn, folder))
+    return pairs, target_modseq, changes
+
+
+def _take_out(conn: Connection, folder: int, uids: Sequence[int]) -> int:
+    """Remove the entries of messages and leave tombstones; returns the modseq of this change."""
+    modseq: int = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
+    for first, last in _ranges(uids):
+        for table in (ENTRY, READER_FLAG):
+            conn.execute(
+                delete(table).where(table.c.folder == folder, table.c.uid.between(first, last))
+            )
+    conn.execute(
+        insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in uids]
+    )
+    return modseq
+
+
 def _expunge(conn: Connection, folder: int, uids: Sequence[int]) -> FolderChanges:
     state = folders.lock_folder(conn, folder)
     deleted = int(Flags.DELETED)
     gone = [row for row in _rows_of(conn, folder, None, uids) if row.flags & deleted]
     if not gone:
         return FolderChanges((), (), state.uidnext, state.modseq, folders.keywords(conn, folder))
-    modseq = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
     members = [row.uid for row in gone]
-    for first, last in _ranges(members):
-        for table in (ENTRY, READER_FLAG):
-            conn.execute(
-                delete(table).where(table.c.folder == folder, table.c.uid.between(first, last))
-            )
-    conn.execute(
-        insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in members]
-    )
+    modseq = _take_out(conn, folder, members)
     for ids in _portions([row.message_id for row in gone]):
         held = select(ENTRY.c.message_id).where(ENTRY.c.message_id.in_(ids))
         conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(ids), MESSAGE.c.id.not_in(held)))

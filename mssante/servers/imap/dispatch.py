@@ -5,7 +5,7 @@ from typing import Final
 from mssante.servers.imap.commands.any_state import capability, enable, identify, logout, noop
 from mssante.servers.imap.commands.append import append
 from mssante.servers.imap.commands.authentication import authenticate, login, start_tls
-from mssante.servers.imap.commands.copy import copy
+from mssante.servers.imap.commands.copy import copy, move
 from mssante.servers.imap.commands.expunge import expunge
 from mssante.servers.imap.commands.fetch import fetch
 from mssante.servers.imap.commands.folders import (
@@ -52,4 +52,5 @@ HANDLERS: Final[dict[type[Command], Handler]] = {
     commands.Fetch: fetch,
     commands.Store: store,
     commands.Copy: copy,
+    commands.Move: move,
 }

@@ -50,6 +50,7 @@ LEGAL: Final[dict[type[Command], frozenset[State]]] = {
     commands.Fetch: _SELECTED,
     commands.Store: _SELECTED,
     commands.Copy: _SELECTED,
+    commands.Move: _SELECTED,
 }
 
 NO_EXPUNGE_DURING: Final = (commands.Fetch, commands.Store, commands.Search)

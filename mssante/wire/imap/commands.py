@@ -213,6 +213,15 @@ class Copy:
     uid: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """MOVE, or UID MOVE (RFC 6851)."""
+
+    numbers: SequenceSet
+    mailbox: str
+    uid: bool
+
+
 Command = (
     Capability
     | Noop
@@ -240,6 +249,7 @@ Command = (
     | Fetch
     | Store
     | Copy
+    | Move
 )  # fmt: skip
 
 

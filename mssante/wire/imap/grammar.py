@@ -22,6 +22,7 @@ from mssante.wire.imap.commands import (
     ListMailboxes,
     Login,
     Logout,
+    Move,
     Namespace,
     Noop,
     Rename,
@@ -290,11 +291,11 @@ def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
     return parse
 
 
-def _copy_of(*, uid: bool) -> Callable[[Cursor], Command]:
+def _transfer_of(command: type[Copy | Move], *, uid: bool) -> Callable[[Cursor], Command]:
     def parse(cursor: Cursor) -> Command:
         cursor.space()
         numbers = cursor.sequence_set()
-        return Copy(numbers, _named(cursor), uid)
+        return command(numbers, _named(cursor), uid)
 
     return parse
 
@@ -328,12 +329,14 @@ _PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "SEARCH": _search,
     "FETCH": _fetch,
     "STORE": _store_of(uid=False),
-    "COPY": _copy_of(uid=False),
+    "COPY": _transfer_of(Copy, uid=False),
+    "MOVE": _transfer_of(Move, uid=False),
 }
 _UID_PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "FETCH": _uid_fetch,
     "STORE": _store_of(uid=True),
     "SEARCH": _uid_search,
-    "COPY": _copy_of(uid=True),
+    "COPY": _transfer_of(Copy, uid=True),
+    "MOVE": _transfer_of(Move, uid=True),
     "EXPUNGE": _expunge_uids,
 }

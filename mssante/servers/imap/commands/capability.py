@@ -7,7 +7,7 @@ from mssante.servers.imap.state import State
 
 _ALWAYS: Final = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE"
 _SIGN_IN: Final = "AUTH=PLAIN AUTH=LOGIN"
-_SIGNED_IN: Final = "NAMESPACE IDLE UNSELECT UIDPLUS CHILDREN SPECIAL-USE"
+_SIGNED_IN: Final = "NAMESPACE IDLE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE"
 
 
 def capabilities(session: Session) -> str:
