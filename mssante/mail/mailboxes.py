@@ -245,10 +245,21 @@ class MailboxService:
         return mask
 
     async def store_flags(
-        self, view: FolderView, uids: Sequence[int], operation: FlagOperation, flags: int
+        self,
+        view: FolderView,
+        uids: Sequence[int],
+        operation: FlagOperation,
+        flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
-        """Change flags of messages; the view shows it on return."""
-        changes = await self._store.store_flags(view.number, view.reader, uids, operation, flags)
+        """Change flags of messages; the view shows it on return.
+
+        Messages whose modseq is greater than `unchanged_since` are left alone: after the return
+        they are those that still have such a modseq and are not among the changed rows.
+        """
+        changes = await self._store.store_flags(
+            view.number, view.reader, uids, operation, flags, unchanged_since
+        )
         await self._absorb(view, changes)
         return changes
 

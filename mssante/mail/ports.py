@@ -199,8 +199,11 @@ class Mailboxes(Protocol):
         uids: Sequence[int],
         operation: FlagOperation,
         flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
         """Change flags of existing messages, all under one new modseq; only real changes count.
+
+        Messages whose modseq is greater than `unchanged_since` are left alone (RFC 7162).
 
         Returns:
             The changed rows (and nothing expunged).

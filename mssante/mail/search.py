@@ -26,6 +26,7 @@ from mssante.wire.imap.search import (
     Everything,
     FlagKey,
     HeaderKey,
+    ModseqKey,
     NoneOf,
     SearchKey,
     SequenceKey,
@@ -113,6 +114,9 @@ class Search:
                 if key.larger:
                     return [row for row in rows if sizes[row] > size]
                 return [row for row in rows if sizes[row] < size]
+            case ModseqKey():
+                modseqs, least = columns.modseqs, key.modseq
+                return [row for row in rows if modseqs[row] >= least]
             case DateKey(sent=False):
                 start, stop = _instants(key)
                 dates = columns.dates

@@ -60,6 +60,7 @@ _SEEN: Final = int(Flags.SEEN)
 _PIECE: Final = 256
 """Messages read and unsealed at a time: bounds memory when a client lists a large folder."""
 _MOST_PARAMETERS: Final = 500
+_ANY_MODSEQ: Final = 1 << 63
 
 _STATE: Final = select(
     FOLDER.c.uidnext, FOLDER.c.modseq, FOLDER.c.flag_modseq, FOLDER.c.uidvalidity
@@ -299,10 +300,12 @@ class StoredMailboxes:
         uids: Sequence[int],
         operation: FlagOperation,
         flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
         """Change flags of existing messages under one new modseq."""
+        most = _ANY_MODSEQ if unchanged_since is None else unchanged_since
         changes = await self._database.write(
-            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags)
+            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags, most)
         )
         if changes.rows:
             self._wakeups.folder_changed(folder, changes.highestmodseq)
@@ -505,9 +508,10 @@ def _store_flags(
     uids: Sequence[int],
     operation: FlagOperation,
     flags: int,
+    most_modseq: int,
 ) -> FolderChanges:
     state = folders.lock_folder(conn, folder)
-    before = list(_rows_of(conn, folder, reader, uids))
+    before = [row for row in _rows_of(conn, folder, reader, uids) if row.modseq <= most_modseq]
     after = [(row, _changed_flags(row.flags, operation, flags)) for row in before]
     changing = [(row, new) for row, new in after if new != row.flags]
     if not changing:

@@ -63,6 +63,8 @@ class Select:
 
     mailbox: str
     read_only: bool
+    condstore: bool = False
+    """Whether the parameter CONDSTORE is there (RFC 7162 section 3.1.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,10 @@ class StatusItem(Enum):
     UNSEEN = "UNSEEN"
     APPENDLIMIT = "APPENDLIMIT"
     """RFC 7889."""
+    HIGHESTMODSEQ = "HIGHESTMODSEQ"
+    """RFC 7162 section 3.1.7."""
+    SIZE = "SIZE"
+    """RFC 8438."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +173,24 @@ class Expunge:
     uids: SequenceSet | None
 
 
+@unique
+class SearchResult(Enum):
+    """What an extended SEARCH can tell (RFC 4731 section 3.1)."""
+
+    MIN = "MIN"
+    MAX = "MAX"
+    ALL = "ALL"
+    COUNT = "COUNT"
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """SEARCH, or UID SEARCH."""
 
     key: SearchKey
     uid: bool
+    results: frozenset[SearchResult] | None = None
+    """What an extended SEARCH asks for, never empty; None is a plain SEARCH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +200,8 @@ class Fetch:
     numbers: SequenceSet
     items: tuple[FetchItem, ...]
     uid: bool
+    changed_since: int | None = None
+    """Only messages whose modseq is greater; MODSEQ is then among the items (RFC 7162)."""
 
 
 @unique
@@ -202,6 +222,8 @@ class Store:
     silent: bool
     flags: tuple[str, ...]
     uid: bool
+    unchanged_since: int | None = None
+    """Only messages whose modseq is not greater (RFC 7162 section 3.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Attribute(Enum):
     ENVELOPE = "ENVELOPE"
     BODY = "BODY"
     BODYSTRUCTURE = "BODYSTRUCTURE"
+    MODSEQ = "MODSEQ"
+    """RFC 7162 section 3.1.4.2."""
 
 
 @unique

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from enum import Enum
+from typing import Final, TypeVar
 
 from mssante.wire.imap.commands import (
     Append,
@@ -27,6 +28,7 @@ from mssante.wire.imap.commands import (
     Noop,
     Rename,
     Search,
+    SearchResult,
     Select,
     StartTls,
     Status,
@@ -45,7 +47,9 @@ from mssante.wire.imap.search import parse_search
 _TAG: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff+]{1,128}(?= )')
 _VERB: Final = re.compile(rb"[A-Za-z0-9]{1,32}")
 _STORE: Final = re.compile(rb"([+-]?FLAGS)(\.SILENT)?(?= )", re.IGNORECASE)
+_RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
+_Option = TypeVar("_Option", bound=Enum)
 MAX_ID_PAIRS: Final = 30
 MAX_ID_VALUE: Final = 1_024
 
@@ -145,12 +149,17 @@ def _named(cursor: Cursor) -> str:
     return cursor.mailbox()
 
 
-def _select(cursor: Cursor) -> Command:
-    return Select(_named(cursor), read_only=False)
+def _select_of(*, read_only: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        mailbox = _named(cursor)
+        condstore = False
+        if cursor.accept(b" "):
+            if set(cursor.words()) != {b"CONDSTORE"}:
+                raise GrammarError("Unknown parameter")
+            condstore = True
+        return Select(mailbox, read_only, condstore)
 
-
-def _examine(cursor: Cursor) -> Command:
-    return Select(_named(cursor), read_only=True)
+    return parse
 
 
 def _create(cursor: Cursor) -> Command:
@@ -244,31 +253,56 @@ def _expunge_uids(cursor: Cursor) -> Command:
     return Expunge(cursor.sequence_set())
 
 
-def _search(cursor: Cursor) -> Command:
-    cursor.space()
-    return Search(parse_search(cursor), uid=False)
+def _search_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        results = None
+        if cursor.match(_RETURN) is not None:
+            # Nothing named means ALL (RFC 4731 section 3.1).
+            results = _options(cursor, SearchResult) or frozenset({SearchResult.ALL})
+            cursor.space()
+        return Search(parse_search(cursor), uid, results)
+
+    return parse
 
 
-def _uid_search(cursor: Cursor) -> Command:
-    cursor.space()
-    return Search(parse_search(cursor), uid=True)
+def _options(cursor: Cursor, kind: type[_Option]) -> frozenset[_Option]:
+    """A list of options; one that is not ours must be refused (RFC 5258 section 3)."""
+    try:
+        return frozenset(kind(word.decode("ascii")) for word in cursor.words())
+    except ValueError as error:
+        raise GrammarError("Unknown option") from error
 
 
-def _fetch(cursor: Cursor) -> Command:
-    cursor.space()
-    numbers = cursor.sequence_set()
-    cursor.space()
-    return Fetch(numbers, parse_fetch_items(cursor), uid=False)
+def _fetch_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        numbers = cursor.sequence_set()
+        cursor.space()
+        items = parse_fetch_items(cursor)
+        changed_since = _modifier(cursor, b"CHANGEDSINCE") if cursor.accept(b" ") else None
+        if changed_since is not None:
+            items = (*items, Attribute.MODSEQ)
+        if uid:
+            # UID first: some clients stop reading at the literal (RFC 3501 leaves the order free).
+            items = (Attribute.UID, *items)
+        return Fetch(numbers, tuple(dict.fromkeys(items)), uid, changed_since)
+
+    return parse
 
 
-def _uid_fetch(cursor: Cursor) -> Command:
+def _modifier(cursor: Cursor, name: bytes) -> int:
+    """The only modifier that FETCH or STORE has, with its mod-sequence (RFC 7162 section 7).
+
+    0 is no valid CHANGEDSINCE, but iOS sends it and means everything.
+    """
+    cursor.expect(b"(")
+    if cursor.keyword() != name:
+        raise GrammarError("Unknown modifier")
     cursor.space()
-    numbers = cursor.sequence_set()
-    cursor.space()
-    items = parse_fetch_items(cursor)
-    others = tuple(item for item in items if item is not Attribute.UID)
-    # UID first: some clients stop reading at the literal (RFC 3501 leaves the order free).
-    return Fetch(numbers, (Attribute.UID, *others), uid=True)
+    modseq = cursor.number()
+    cursor.expect(b")")
+    return modseq
 
 
 def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
@@ -276,6 +310,10 @@ def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
         cursor.space()
         numbers = cursor.sequence_set()
         cursor.space()
+        unchanged_since = None
+        if cursor.text.startswith(b"(", cursor.position):
+            unchanged_since = _modifier(cursor, b"UNCHANGEDSINCE")
+            cursor.space()
         match = cursor.match(_STORE)
         if match is None:
             raise GrammarError("Unknown store item")
@@ -286,6 +324,7 @@ def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
             match[2] is not None,
             cursor.flags(),
             uid,
+            unchanged_since,
         )
 
     return parse
@@ -309,8 +348,8 @@ _PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "STARTTLS": _bare(StartTls()),
     "AUTHENTICATE": _authenticate,
     "LOGIN": _login,
-    "SELECT": _select,
-    "EXAMINE": _examine,
+    "SELECT": _select_of(read_only=False),
+    "EXAMINE": _select_of(read_only=True),
     "CREATE": _create,
     "DELETE": _delete,
     "RENAME": _rename,
@@ -326,16 +365,16 @@ _PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "CLOSE": _bare(Close()),
     "UNSELECT": _bare(Unselect()),
     "EXPUNGE": _bare(Expunge(None)),
-    "SEARCH": _search,
-    "FETCH": _fetch,
+    "SEARCH": _search_of(uid=False),
+    "FETCH": _fetch_of(uid=False),
     "STORE": _store_of(uid=False),
     "COPY": _transfer_of(Copy, uid=False),
     "MOVE": _transfer_of(Move, uid=False),
 }
 _UID_PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
-    "FETCH": _uid_fetch,
+    "FETCH": _fetch_of(uid=True),
     "STORE": _store_of(uid=True),
-    "SEARCH": _uid_search,
+    "SEARCH": _search_of(uid=True),
     "COPY": _transfer_of(Copy, uid=True),
     "MOVE": _transfer_of(Move, uid=True),
     "EXPUNGE": _expunge_uids,

@@ -68,6 +68,17 @@ class SizeKey:
     larger: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ModseqKey:
+    """The modseq is this or greater (RFC 7162 section 3.1.5).
+
+    The entry name and type that may stand before it are not kept: with one modseq for all flags
+    of a message they MUST be ignored.
+    """
+
+    modseq: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HeaderKey:
     """A header field contains a text (an empty text: the field is there); case does not matter."""
@@ -112,6 +123,7 @@ SearchKey = (
     | FlagKey
     | DateKey
     | SizeKey
+    | ModseqKey
     | HeaderKey
     | TextKey
     | AllOf
@@ -146,6 +158,21 @@ def parse_search(cursor: Cursor) -> SearchKey:
         GrammarError: anything else.
     """
     return _Parser(cursor).program()
+
+
+def names_modseq(key: SearchKey) -> bool:
+    """Whether a MODSEQ criterion is anywhere in a search (RFC 7162 section 3.1.6)."""
+    match key:
+        case ModseqKey():
+            return True
+        case AllOf():
+            return any(map(names_modseq, key.keys))
+        case AnyOf():
+            return names_modseq(key.left) or names_modseq(key.right)
+        case NoneOf():
+            return names_modseq(key.key)
+        case _:
+            return False
 
 
 class _Parser:
@@ -248,6 +275,17 @@ class _Parser:
     def smaller(self, _depth: int) -> SearchKey:
         return SizeKey(self._cursor.number(), larger=False)
 
+    def modseq(self, _depth: int) -> SearchKey:
+        cursor = self._cursor
+        if cursor.text.startswith(b'"', cursor.position):
+            if not cursor.string().lower().startswith(b"/flags/"):
+                raise GrammarError("Unknown entry")
+            cursor.space()
+            if cursor.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
+                raise GrammarError("Unknown entry type")
+            cursor.space()
+        return ModseqKey(cursor.number())
+
     def uids(self, _depth: int) -> SearchKey:
         return SequenceKey(self._cursor.sequence_set(), uid=True)
 
@@ -275,6 +313,7 @@ _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"UNKEYWORD": _Parser.unkeyword,
     b"LARGER": _Parser.larger,
     b"SMALLER": _Parser.smaller,
+    b"MODSEQ": _Parser.modseq,
     b"UID": _Parser.uids,
     b"NOT": _Parser.negation,
     b"OR": _Parser.alternative,

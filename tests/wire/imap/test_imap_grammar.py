@@ -23,7 +23,7 @@ from mssante.wire.imap.search import (
     HeaderKey,
     NoneOf,
 )
-from mssante.wire.imap.search import SequenceKey, SizeKey, TextKey
+from mssante.wire.imap.search import ModseqKey, SequenceKey, SizeKey, TextKey
 from mssante.wire.imap.sequence_set import SequenceSet, format_numbers, parse_sequence_set
 
 ONE = SequenceSet(((1, 1),))
@@ -67,6 +67,39 @@ CASES = [
         [b"a STORE 1 FLAGS \\Seen k"],
         "STORE",
         c.Store(ONE, c.StoreOperation.REPLACE, silent=False, flags=("\\Seen", "k"), uid=False),
+    ),
+    (
+        [b"a STORE 1 (unchangedsince 0) +FLAGS (k)"],
+        "STORE",
+        c.Store(ONE, c.StoreOperation.ADD, False, ("k",), uid=False, unchanged_since=0),
+    ),
+    ([b"a SELECT x (condstore)"], "SELECT", c.Select("x", read_only=False, condstore=True)),
+    (
+        [b"a UID FETCH 1 (modseq uid) (changedsince 9223372036854775807)"],
+        "UID FETCH",
+        c.Fetch(ONE, (Attribute.UID, Attribute.MODSEQ), uid=True, changed_since=(1 << 63) - 1),
+    ),
+    (
+        [b"a FETCH 1 fast (CHANGEDSINCE 7)"],
+        "FETCH",
+        c.Fetch(
+            ONE,
+            (Attribute.FLAGS, Attribute.INTERNALDATE, Attribute.SIZE, Attribute.MODSEQ),
+            uid=False,
+            changed_since=7,
+        ),
+    ),
+    (
+        [b"a UID SEARCH RETURN (min Max) MODSEQ 9"],
+        "UID SEARCH",
+        c.Search(
+            ModseqKey(9), uid=True, results=frozenset({c.SearchResult.MIN, c.SearchResult.MAX})
+        ),
+    ),
+    (
+        [b'a SEARCH return () MODSEQ "/flags/\\\\seen" priv 0'],
+        "SEARCH",
+        c.Search(ModseqKey(0), uid=False, results=frozenset({c.SearchResult.ALL})),
     ),
     ([b"a FETCH 1 uid"], "FETCH", c.Fetch(ONE, (Attribute.UID,), uid=False)),
     (

@@ -145,6 +145,10 @@ def _count(item: StatusItem, counts: FolderStatus, max_message: int) -> int:
             return counts.uidvalidity
         case StatusItem.UNSEEN:
             return counts.unseen
+        case StatusItem.HIGHESTMODSEQ:
+            return counts.highestmodseq
+        case StatusItem.SIZE:
+            return counts.size
         case StatusItem.APPENDLIMIT:
             return max_message
         case _:

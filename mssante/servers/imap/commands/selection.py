@@ -21,6 +21,7 @@ async def select(session: Session, command: Select) -> Reply:
         lines.append(f"* OK [UNSEEN {first_unseen + 1}] First unseen message\r\n")
     lines.append(f"* OK [UIDVALIDITY {folder.uidvalidity}] UIDs are valid\r\n")
     lines.append(f"* OK [UIDNEXT {view.uidnext}] Next UID\r\n")
+    lines.append(selected.highestmodseq_line())
     session.write("".join(lines))
     if command.read_only:
         return Reply("OK", "EXAMINE completed", "READ-ONLY")
