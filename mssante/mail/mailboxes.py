@@ -24,6 +24,7 @@ from mssante.mail.model import (
     FolderChanges,
     FolderRow,
     FolderStatus,
+    SpecialUse,
     StoredMessage,
 )
 from mssante.mail.ports import Blobs, Mailboxes
@@ -133,13 +134,15 @@ class MailboxService:
             raise Refusal(Reason.MAILBOX_NONEXISTENT)
         return folder
 
-    async def create_folder(self, identity: Identity, name: str) -> Folder:
+    async def create_folder(
+        self, identity: Identity, name: str, special_use: SpecialUse | None = None
+    ) -> Folder:
         """Create a folder.
 
         Raises:
             Refusal: MAILBOX_EXISTS, LIMIT_REACHED.
         """
-        return await self._store.create_folder(identity.mailbox.id, name)
+        return await self._store.create_folder(identity.mailbox.id, name, special_use)
 
     async def delete_folder(self, identity: Identity, name: str) -> None:
         """Delete a folder with its messages; those below it stay.

@@ -167,7 +167,11 @@ class Mailboxes(Protocol):
         ...
 
     async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
-        r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared."""
+        r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared.
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT.
+        """
         ...
 
     async def changes(

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, to_milliseconds
 from mssante.kernel.opaque import OpaqueId
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import (
     FIRST_KEYWORD_BIT,
     BlobRef,
@@ -410,7 +411,9 @@ def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[s
 
 
 def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:
-    state = conn.execute(_STATE, {"number": folder}).one()
+    state = conn.execute(_STATE, {"number": folder}).one_or_none()
+    if state is None:
+        raise Refusal(Reason.MAILBOX_NONEXISTENT)
     deleted = int(Flags.DELETED)
     counted = conn.execute(
         select(

@@ -6,6 +6,7 @@ from mssante.wire.imap.commands import (
     Command,
     Enable,
     Fetch,
+    ListMailboxes,
     Search,
     Select,
     Status,
@@ -25,6 +26,8 @@ def enables_condstore(command: Command) -> bool:
             return command.condstore
         case Status():
             return StatusItem.HIGHESTMODSEQ in command.items
+        case ListMailboxes():
+            return StatusItem.HIGHESTMODSEQ in command.status
         case Fetch():
             return Attribute.MODSEQ in command.items
         case Search():

@@ -37,6 +37,7 @@ LEGAL: Final[dict[type[Command], frozenset[State]]] = {
     commands.Rename: _AFTER,
     commands.Subscribe: _AFTER,
     commands.ListMailboxes: _AFTER,
+    commands.ListSubscribed: _AFTER,
     commands.Namespace: _AFTER,
     commands.Status: _AFTER,
     commands.Append: _AFTER,

@@ -72,6 +72,8 @@ class Create:
     """CREATE."""
 
     mailbox: str
+    uses: tuple[str, ...] = ()
+    """Special uses as the client wrote them: ``\\Sent`` (RFC 6154 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,11 @@ class Subscribe:
 
 
 @dataclass(frozen=True, slots=True)
-class ListMailboxes:
-    """LIST, or LSUB."""
+class ListSubscribed:
+    """LSUB."""
 
     reference: str
     pattern: str
-    subscribed_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,38 @@ class StatusItem(Enum):
     """RFC 7162 section 3.1.7."""
     SIZE = "SIZE"
     """RFC 8438."""
+
+
+@unique
+class ListSelection(Enum):
+    """Which mailboxes an extended LIST selects (RFC 5258 section 3.1, RFC 6154 section 2)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    SPECIAL_USE = "SPECIAL-USE"
+    REMOTE = "REMOTE"
+    RECURSIVEMATCH = "RECURSIVEMATCH"
+
+
+@unique
+class ListReturn(Enum):
+    """What an extended LIST tells of each mailbox (RFC 5258 section 3.2, RFC 6154 section 2)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    CHILDREN = "CHILDREN"
+    SPECIAL_USE = "SPECIAL-USE"
+
+
+@dataclass(frozen=True, slots=True)
+class ListMailboxes:
+    """LIST, plain or extended."""
+
+    reference: str
+    patterns: tuple[str, ...]
+    extended: bool = False
+    selection: frozenset[ListSelection] = frozenset()
+    returned: frozenset[ListReturn] = frozenset()
+    status: tuple[StatusItem, ...] = ()
+    """What is told besides, as STATUS does (RFC 5819)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +292,7 @@ Command = (
     | Rename
     | Subscribe
     | ListMailboxes
+    | ListSubscribed
     | Namespace
     | Status
     | Append

@@ -21,6 +21,9 @@ from mssante.wire.imap.commands import (
     Id,
     Idle,
     ListMailboxes,
+    ListReturn,
+    ListSelection,
+    ListSubscribed,
     Login,
     Logout,
     Move,
@@ -39,7 +42,7 @@ from mssante.wire.imap.commands import (
     Tagged,
     Unselect,
 )
-from mssante.wire.imap.cursor import Cursor, mailbox_name, without_nul
+from mssante.wire.imap.cursor import MAX_WORDS, Cursor, mailbox_name, without_nul
 from mssante.wire.imap.errors import GrammarError
 from mssante.wire.imap.fetch import Attribute, parse_fetch_items
 from mssante.wire.imap.search import parse_search
@@ -50,6 +53,10 @@ _STORE: Final = re.compile(rb"([+-]?FLAGS)(\.SILENT)?(?= )", re.IGNORECASE)
 _RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
 _Option = TypeVar("_Option", bound=Enum)
+_MODIFIERS_OF_SELECTIONS: Final = {ListSelection.RECURSIVEMATCH, ListSelection.REMOTE}
+"""What selects nothing by itself (RFC 5258 section 3.1)."""
+MAX_PATTERNS: Final = 100
+"""Patterns of one LIST."""
 MAX_ID_PAIRS: Final = 30
 MAX_ID_VALUE: Final = 1_024
 
@@ -163,7 +170,22 @@ def _select_of(*, read_only: bool) -> Callable[[Cursor], Command]:
 
 
 def _create(cursor: Cursor) -> Command:
-    return Create(_named(cursor))
+    mailbox = _named(cursor)
+    if not cursor.accept(b" "):
+        return Create(mailbox)
+    cursor.expect(b"(")
+    if cursor.keyword() != b"USE":
+        raise GrammarError("Unknown parameter")
+    cursor.space()
+    cursor.expect(b"(")
+    uses: list[str] = []
+    while not cursor.accept(b")"):
+        if uses:
+            cursor.space()
+        cursor.expect(b"\\")
+        uses.append("\\" + cursor.atom().decode("ascii"))
+    cursor.expect(b")")
+    return Create(mailbox, tuple(uses))
 
 
 def _delete(cursor: Cursor) -> Command:
@@ -184,19 +206,45 @@ def _unsubscribe(cursor: Cursor) -> Command:
 
 def _list(cursor: Cursor) -> Command:
     cursor.space()
-    reference = cursor.astring()
+    selection = frozenset[ListSelection]()
+    extended = cursor.text.startswith(b"(", cursor.position)
+    if extended:
+        selection = _options(cursor, ListSelection)
+        if selection <= _MODIFIERS_OF_SELECTIONS and ListSelection.RECURSIVEMATCH in selection:
+            raise GrammarError("RECURSIVEMATCH needs a selection")
+        cursor.space()
+    reference = _reference(cursor.astring())
     cursor.space()
-    pattern = cursor.list_mailbox()
+    patterns: tuple[str, ...]
+    if cursor.text.startswith(b"(", cursor.position):
+        extended = True
+        patterns = _patterns(cursor)
+    else:
+        patterns = (cursor.list_mailbox(),)
+    returned: frozenset[ListReturn] = frozenset()
+    status: tuple[StatusItem, ...] = ()
     if cursor.accept(b" "):
-        _return_options(cursor)
-    return ListMailboxes(_reference(reference), pattern, subscribed_only=False)
+        extended = True
+        returned, status = _return_options(cursor)
+    return ListMailboxes(reference, patterns, extended, selection, returned, status)
+
+
+def _patterns(cursor: Cursor) -> tuple[str, ...]:
+    cursor.expect(b"(")
+    patterns = [cursor.list_mailbox()]
+    while cursor.accept(b" "):
+        if len(patterns) == MAX_PATTERNS:
+            raise GrammarError("Too many patterns")
+        patterns.append(cursor.list_mailbox())
+    cursor.expect(b")")
+    return tuple(patterns)
 
 
 def _lsub(cursor: Cursor) -> Command:
     cursor.space()
     reference = cursor.astring()
     cursor.space()
-    return ListMailboxes(_reference(reference), cursor.list_mailbox(), subscribed_only=True)
+    return ListSubscribed(_reference(reference), cursor.list_mailbox())
 
 
 def _reference(raw: bytes) -> str:
@@ -204,27 +252,39 @@ def _reference(raw: bytes) -> str:
     return mailbox_name(raw) + ("/" if raw.endswith(b"/") else "")
 
 
-def _return_options(cursor: Cursor) -> None:
-    """``RETURN (SPECIAL-USE)`` asks for what every LIST tells anyway (RFC 6154 section 5.1)."""
+def _return_options(cursor: Cursor) -> tuple[frozenset[ListReturn], tuple[StatusItem, ...]]:
+    """``RETURN (SUBSCRIBED STATUS (MESSAGES))``; options may come more than once."""
     if cursor.keyword() != b"RETURN":
         raise GrammarError("Unknown list option")
     cursor.space()
     cursor.expect(b"(")
+    words: list[bytes] = []
+    status: tuple[StatusItem, ...] = ()
     while not cursor.accept(b")"):
-        if cursor.keyword() not in (b"SPECIAL-USE", b"CHILDREN"):
-            raise GrammarError("Unknown list option")
-        cursor.accept(b" ")
+        if words:
+            cursor.space()
+        if len(words) == MAX_WORDS:
+            raise GrammarError("Too many options")
+        words.append(cursor.keyword())
+        if words[-1] == b"STATUS":
+            cursor.space()
+            status = tuple(dict.fromkeys(status + _status_items(cursor)))
+    return _members(ListReturn, [word for word in words if word != b"STATUS"]), status
 
 
 def _status(cursor: Cursor) -> Command:
     mailbox = _named(cursor)
     cursor.space()
+    return Status(mailbox, _status_items(cursor))
+
+
+def _status_items(cursor: Cursor) -> tuple[StatusItem, ...]:
     cursor.expect(b"(")
     items = [_status_item(cursor)]
     while cursor.accept(b" "):
         items.append(_status_item(cursor))
     cursor.expect(b")")
-    return Status(mailbox, tuple(dict.fromkeys(items)))
+    return tuple(dict.fromkeys(items))
 
 
 def _status_item(cursor: Cursor) -> StatusItem:
@@ -267,9 +327,14 @@ def _search_of(*, uid: bool) -> Callable[[Cursor], Command]:
 
 
 def _options(cursor: Cursor, kind: type[_Option]) -> frozenset[_Option]:
-    """A list of options; one that is not ours must be refused (RFC 5258 section 3)."""
+    """A list of options."""
+    return _members(kind, cursor.words())
+
+
+def _members(kind: type[_Option], words: list[bytes]) -> frozenset[_Option]:
+    """Options by their names; one that is not ours must be refused (RFC 5258 section 3)."""
     try:
-        return frozenset(kind(word.decode("ascii")) for word in cursor.words())
+        return frozenset(kind(word.decode("ascii")) for word in words)
     except ValueError as error:
         raise GrammarError("Unknown option") from error
 
