@@ -23,6 +23,7 @@ from mssante.wire.imap.search import (
     AnyOf,
     DateKey,
     DateRelation,
+    EmailIdKey,
     Everything,
     FlagKey,
     HeaderKey,
@@ -117,6 +118,9 @@ class Search:
             case ModseqKey():
                 modseqs, least = columns.modseqs, key.modseq
                 return [row for row in rows if modseqs[row] >= least]
+            case EmailIdKey():
+                wanted_id = key.message_id
+                return [row for row in rows if columns.message_id(row) == wanted_id]
             case DateKey(sent=False):
                 start, stop = _instants(key)
                 dates = columns.dates

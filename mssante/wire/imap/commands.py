@@ -127,6 +127,8 @@ class StatusItem(Enum):
     """RFC 7162 section 3.1.7."""
     SIZE = "SIZE"
     """RFC 8438."""
+    MAILBOXID = "MAILBOXID"
+    """RFC 8474 section 4.3."""
 
 
 @unique

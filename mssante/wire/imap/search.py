@@ -10,9 +10,11 @@ from datetime import date
 from enum import Enum, unique
 from typing import Final
 
+from mssante.kernel.opaque import OpaqueId
 from mssante.wire.imap.cursor import Cursor, without_nul
 from mssante.wire.imap.errors import GrammarError, UnknownCharset
 from mssante.wire.imap.flags import canonical_flags
+from mssante.wire.imap.object_ids import parse_email_id
 from mssante.wire.imap.sequence_set import SequenceSet
 
 MAX_DEPTH: Final = 32
@@ -79,6 +81,13 @@ class ModseqKey:
     modseq: int
 
 
+@dataclass(frozen=True, slots=True)
+class EmailIdKey:
+    """The content has this EMAILID (RFC 8474 section 6); None is an identifier that none has."""
+
+    message_id: OpaqueId | None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HeaderKey:
     """A header field contains a text (an empty text: the field is there); case does not matter."""
@@ -124,6 +133,7 @@ SearchKey = (
     | DateKey
     | SizeKey
     | ModseqKey
+    | EmailIdKey
     | HeaderKey
     | TextKey
     | AllOf
@@ -132,6 +142,7 @@ SearchKey = (
 )  # fmt: skip
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9]+")
+_OBJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
 _FLAG_WORDS: Final = {
     b"ANSWERED": "\\Answered",
     b"DELETED": "\\Deleted",
@@ -286,6 +297,19 @@ class _Parser:
             cursor.space()
         return ModseqKey(cursor.number())
 
+    def email_id(self, _depth: int) -> SearchKey:
+        return EmailIdKey(parse_email_id(self._object_id()))
+
+    def thread_id(self, _depth: int) -> SearchKey:
+        self._object_id()
+        return NoneOf(Everything())
+
+    def _object_id(self) -> str:
+        text = self._cursor.atom().decode("ascii")
+        if _OBJECT_ID.match(text) is None:
+            raise GrammarError("Invalid object identifier")
+        return text
+
     def uids(self, _depth: int) -> SearchKey:
         return SequenceKey(self._cursor.sequence_set(), uid=True)
 
@@ -314,6 +338,8 @@ _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"LARGER": _Parser.larger,
     b"SMALLER": _Parser.smaller,
     b"MODSEQ": _Parser.modseq,
+    b"EMAILID": _Parser.email_id,
+    b"THREADID": _Parser.thread_id,
     b"UID": _Parser.uids,
     b"NOT": _Parser.negation,
     b"OR": _Parser.alternative,

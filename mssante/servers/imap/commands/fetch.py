@@ -22,6 +22,7 @@ from mssante.servers.imap.selected import Picked, Selected
 from mssante.servers.imap.session import Session, StreamBroken
 from mssante.wire.imap.commands import Fetch
 from mssante.wire.imap.fetch import Attribute, BodySection, FetchItem, Section, SectionText
+from mssante.wire.imap.object_ids import NO_THREAD, email_id
 from mssante.wire.imap.responses import internal_date, literal, literal_head
 from mssante.wire.mime.headers import select_fields
 from mssante.wire.mime.summary import MessageSummary, section_span
@@ -39,6 +40,8 @@ _VALUES: Final = {
     Attribute.INTERNALDATE: "%s",
     Attribute.SIZE: "%d",
     Attribute.MODSEQ: "(%d)",
+    Attribute.EMAILID: "(%s)",
+    Attribute.THREADID: "%s",
 }
 """How the items that the columns have are written."""
 _IN_COLUMNS: Final = _VALUES.keys()
@@ -140,6 +143,10 @@ def _column(
             return _cut(columns.sizes, indexes)
         case Attribute.MODSEQ:
             return _cut(columns.modseqs, indexes)
+        case Attribute.EMAILID:
+            return [email_id(columns.message_id(index)) for index in indexes]
+        case Attribute.THREADID:
+            return [NO_THREAD] * len(indexes)
         case Attribute.FLAGS:
             return [texts[flags] for flags in _cut(columns.flags, indexes)]
         case Attribute.INTERNALDATE:

@@ -5,7 +5,7 @@ from typing import Final, assert_never
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Folder, FolderStatus, SpecialUse
 from mssante.servers.imap.folder_names import names_above
-from mssante.servers.imap.replies import Rejected
+from mssante.servers.imap.replies import Rejected, Reply
 from mssante.servers.imap.session import Session
 from mssante.wire.imap import responses
 from mssante.wire.imap.commands import (
@@ -18,6 +18,7 @@ from mssante.wire.imap.commands import (
     Subscribe,
 )
 from mssante.wire.imap.list_pattern import SEPARATOR
+from mssante.wire.imap.object_ids import mailbox_id
 
 MAX_NAME: Final = 250
 """Characters of a mailbox name that we create."""
@@ -29,11 +30,12 @@ async def namespace(session: Session, _command: Namespace) -> None:
     session.write(f'* NAMESPACE (("" "{SEPARATOR}")) NIL NIL\r\n')
 
 
-async def create(session: Session, command: Create) -> None:
+async def create(session: Session, command: Create) -> Reply:
     """CREATE; names above it need no mailbox of their own."""
     _check_name(command.mailbox)
     special_use = await _special_use(session, command) if command.uses else None
-    await session.service.create_folder(session.identity, command.mailbox, special_use)
+    folder = await session.service.create_folder(session.identity, command.mailbox, special_use)
+    return Reply("OK", "CREATE completed", f"MAILBOXID ({mailbox_id(folder.id)})")
 
 
 async def _special_use(session: Session, command: Create) -> SpecialUse:
@@ -101,11 +103,11 @@ async def status_line(session: Session, folder: Folder, items: tuple[StatusItem,
     """
     counts = await session.service.status(session.identity, folder)
     limit = session.limits.max_message
-    told = " ".join(f"{item.value} {_count(item, counts, limit)}" for item in items)
+    told = " ".join(f"{item.value} {_told(item, folder, counts, limit)}" for item in items)
     return b"* STATUS " + responses.mailbox(folder.name) + f" ({told})\r\n".encode("ascii")
 
 
-def _count(item: StatusItem, counts: FolderStatus, max_message: int) -> int:
+def _told(item: StatusItem, folder: Folder, counts: FolderStatus, max_message: int) -> int | str:
     match item:
         case StatusItem.MESSAGES:
             return counts.messages
@@ -121,6 +123,8 @@ def _count(item: StatusItem, counts: FolderStatus, max_message: int) -> int:
             return counts.highestmodseq
         case StatusItem.SIZE:
             return counts.size
+        case StatusItem.MAILBOXID:
+            return f"({mailbox_id(folder.id)})"
         case StatusItem.APPENDLIMIT:
             return max_message
         case _:
