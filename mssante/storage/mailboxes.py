@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Row,
     Table,
     and_,
     bindparam,
@@ -125,7 +124,14 @@ _ONCE: Final = {
     for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
     for table in (EFFECT, MESSAGE)
 }
-_MESSAGES: Final = select(MESSAGE).where(MESSAGE.c.id.in_(bindparam("ids", expanding=True)))
+_MESSAGES: Final = select(
+    MESSAGE.c.id,
+    MESSAGE.c.sealed,
+    MESSAGE.c.segment,
+    MESSAGE.c.offset,
+    MESSAGE.c.length,
+    MESSAGE.c.wrapped_key,
+).where(MESSAGE.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class StoredMailboxes:
@@ -225,7 +231,7 @@ class StoredMailboxes:
             ids = [row.message_id for row in piece]
             found = await self._database.read(
                 lambda conn, ids=ids: {  # type: ignore[misc]
-                    bytes(row.id): row for row in conn.execute(_MESSAGES, {"ids": ids})
+                    bytes(row[0]): row for row in conn.execute(_MESSAGES, {"ids": ids}).all()
                 }
             )
             for row in piece:
@@ -335,11 +341,12 @@ class StoredMailboxes:
             "wrapped_key": message.blob.wrapped_key,
         }
 
-    def _message(self, row: Row[Any]) -> StoredMessage:
-        ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
-        plain = unseal(self._blobs.key_of(ref), bytes(row.sealed))
+    def _message(self, row: Any) -> StoredMessage:
+        message_id, sealed, segment, offset, length, wrapped_key = row
+        ref = BlobRef(segment, offset, length, bytes(wrapped_key))
+        plain = unseal(self._blobs.key_of(ref), bytes(sealed))
         cut = 4 + int.from_bytes(plain[:4], "big")
-        return StoredMessage(OpaqueId(bytes(row.id)), plain[4:cut], plain[cut:], ref)
+        return StoredMessage(OpaqueId(bytes(message_id)), plain[4:cut], plain[cut:], ref)
 
 
 def _entry_values(
@@ -454,7 +461,9 @@ def _changes(
         query = _ALL if not since else _ADDED if only_added else _CHANGED
     else:
         query = _READER_ALL if not since else _READER_CHANGED
-    rows = [_row(row, shared=reader is not None) for row in conn.execute(query, parameters)]
+    # All at once: a cursor that is asked row by row costs more than the rows.
+    found = conn.execute(query, parameters).all()
+    rows = [_row(row, shared=reader is not None) for row in found]
     expunged: list[int] = []
     if since and not only_added:
         expunged = [row.uid for row in conn.execute(_EXPUNGED, parameters)]
@@ -464,11 +473,12 @@ def _changes(
 
 
 def _row(row: Any, *, shared: bool) -> FolderRow:
-    uid, flags, modseq, internal_date, size, message_id = row[:6]
-    if shared:
-        flags = flags & ~_SEEN | (_SEEN if row.seen else 0)
-        modseq = max(modseq, row.reader_modseq or 0)
-    return FolderRow(uid, flags, modseq, internal_date, size, OpaqueId(bytes(message_id)))
+    if not shared:
+        return FolderRow._make(row)
+    uid, flags, modseq, internal_date, size, message_id, seen, reader_modseq = row
+    flags = flags & ~_SEEN | (_SEEN if seen else 0)
+    modseq = max(modseq, reader_modseq or 0)
+    return FolderRow(uid, flags, modseq, internal_date, size, message_id)
 
 
 def _rows_of(
