@@ -35,7 +35,7 @@ from mssante.mail.mailboxes import MailboxService
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
-from mssante.servers.limits import ConnectionLimits
+from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
 from mssante.servers.smtp.submission import SubmissionServer
 from mssante.servers.tls import server_context
@@ -51,6 +51,7 @@ from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
+from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 
 _LOG: Final = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ Listening = Mapping[str, Sequence[socket.socket]]
 
 _SLOT_SECONDS: Final = 30.0
 """How long to wait for a slot whose former process is just ending."""
+_ORPHAN_SECONDS: Final = 5.0
+"""The same for a slot that nobody serves any more."""
 
 
 def layout_of(settings: Settings) -> Layout:
@@ -158,7 +161,10 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
 
     Yields whether the lock was got within `seconds`.
     """
-    lock = os.open(layout.run / f"slot-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Beside what it protects: two configurations of one store must not miss each other.
+    lock = os.open(
+        layout.directory / f"slot-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         yield _lock_within(lock, seconds)
     finally:
@@ -210,6 +216,7 @@ class Worker:
             total=settings.limits.connections,
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
+        memory = ByteBudget()
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
@@ -232,6 +239,7 @@ class Worker:
             clock=stores.clock,
             limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             connections=connections,
+            memory=memory,
         )
         self.imap = ImapServer(
             self.mailboxes,
@@ -242,6 +250,7 @@ class Worker:
                 max_connections=settings.limits.connections,
                 seconds_of_silence=settings.limits.imap_idle_seconds,
             ),
+            memory,
         )
 
     async def start(self, listening: Listening) -> None:
@@ -260,13 +269,21 @@ class Worker:
 
     async def stop(self) -> None:
         """Accept nothing more, let what is under way end, keep the rest for the next start."""
+        async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
+            steps.push_async_callback(self.authenticator.flush)
+            steps.push_async_callback(self.mailboxes.close)
+            steps.push_async_callback(self.courier.stop)
+            steps.push_async_callback(self._close_doors)
+
+    async def _close_doors(self) -> None:
         grace = self._stores.settings.workers.stop_seconds / 2
-        await asyncio.gather(
-            self.submission.stop(grace_seconds=grace), self.imap.close(grace=grace)
-        )
-        await self.courier.stop()
-        await self.mailboxes.close()
-        await self.authenticator.flush()
+        for outcome in await asyncio.gather(
+            self.submission.stop(grace_seconds=grace),
+            self.imap.close(grace=grace),
+            return_exceptions=True,
+        ):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
@@ -304,14 +321,24 @@ def run_worker(
         adopted = [
             other
             for other in (orphans if slot == slots[0] else [])
-            if locks.enter_context(hold_slot(layout, other, seconds=0))
+            # Its former process may be ending just now: with fewer workers than before a restart.
+            if locks.enter_context(hold_slot(layout, other, _ORPHAN_SECONDS))
         ]
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready))
+        for other in orphans if slot == slots[0] else []:
+            if other not in adopted:
+                _LOG.error("a former slot is held by another process", extra={"slot": other})
+        is_first = slot == slots[0]
+        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
     return 0
 
 
 async def _serve(
-    settings: Settings, slots: Sequence[str], listening: Listening, ready: Callable[[], None]
+    settings: Settings,
+    slots: Sequence[str],
+    listening: Listening,
+    ready: Callable[[], None],
+    *,
+    is_first: bool,
 ) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -323,8 +350,16 @@ async def _serve(
         worker = Worker(stores, spools)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
+        upkeep = Upkeep(
+            stores.layout,
+            stores.clock,
+            [spool.database for spool in spools],
+            dict(stores.databases) if is_first else None,
+        )
+        stack.push_async_callback(upkeep.close)
         try:
             await worker.start(listening)
+            upkeep.start()
             ready()
             await stopping.wait()
         finally:

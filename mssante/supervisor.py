@@ -28,11 +28,17 @@ from mssante.settings import Listener, Role, Settings
 _LOG: Final = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_M_MMAP_THRESHOLD: Final = -3
+"""mallopt(3)."""
+_GIVEN_BACK: Final = 1 << 20
+"""Blocks of so many octets go back to the system when they are freed. Left to itself the C library
+raises this to 32 MB at the first large message, and keeps the holes that messages leave."""
 _BACKLOG: Final = 1024
 _BIND_SECONDS: Final = 15.0
 """How long to wait for ports that the workers of a killed supervisor are just letting go."""
 _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
+_NO_FORK_PAUSE: Final = 1.0
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
@@ -127,6 +133,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             for descriptor in (*self._wake, self._lock):
                 os.close(descriptor)
+            _give_memory_back()
             code = run_worker(
                 self._settings,
                 slot,
@@ -153,6 +160,8 @@ class Supervisor:
                 raise StartFailed(
                     f"worker {failed[0].slot} ended before it was ready: its reason is in the log above"
                 )
+            for dead in failed:  # in the moment in which the last one became ready
+                self._replace(dead)
         if not missing:
             ports = ", ".join(
                 f"{name} {address[1]}"
@@ -167,12 +176,19 @@ class Supervisor:
             for slot, (at, pause) in list(self._due.items()):
                 if at <= now:
                     del self._due[slot]
-                    self._start(slot, ready, pause=pause)
+                    self._restart(slot, ready, pause)
             select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
             self._drain()
             for dead in self._reap():
                 self._replace(dead)
         self._stop_workers()
+
+    def _restart(self, slot: str, ready: int, pause: float) -> None:
+        try:
+            self._start(slot, ready, pause=pause)
+        except OSError:  # no memory or no process left: to give up would end the other workers, too
+            _LOG.exception("a worker cannot be started now", extra={"slot": slot})
+            self._due[slot] = (time.monotonic() + _NO_FORK_PAUSE, pause)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -314,3 +330,10 @@ def run(settings: Settings, workers: int, roles: Sequence[Role]) -> int:
     """
     count = workers or len(os.sched_getaffinity(0))
     return Supervisor(settings, count, roles).run(lambda line: print(line, flush=True))  # noqa: T201
+
+
+def _give_memory_back() -> None:
+    """Tell the C library to return large blocks at once; one that is not glibc is left alone."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK)

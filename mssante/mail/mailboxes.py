@@ -151,8 +151,7 @@ class MailboxService:
             Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
         """
         folder = await self.folder(identity, name)
-        await self._store.delete_folder(folder.number)
-        self.on_folder_changed(folder.number, 1 << 63)
+        await self._store.delete_folder(folder.number, identity.account_id)
 
     async def rename_folder(self, identity: Identity, name: str, new_name: str) -> None:
         """Rename a folder and those below it; INBOX is emptied into the new folder instead
@@ -163,12 +162,18 @@ class MailboxService:
         """
         folder = await self.folder(identity, name)
         if folder.name != INBOX:
-            await self._store.rename_folder(folder.number, new_name)
+            await self._store.rename_folder(folder.number, new_name, identity.account_id)
             return
         target = await self._store.create_folder(identity.mailbox.id, new_name)
         reader = identity.reader_id
         rows = (await self._store.changes(folder.number, reader)).rows
-        await self._store.move(folder.number, reader, [row.uid for row in rows], target.number)
+        await self._store.move(
+            folder.number,
+            reader,
+            [row.uid for row in rows],
+            target.number,
+            identity.account_id,
+        )
         await self._refresh_open(folder, reader)
 
     async def set_subscribed(self, folder: Folder, *, subscribed: bool) -> None:
@@ -266,10 +271,11 @@ class MailboxService:
         await self._absorb(view, changes)
         return changes
 
-    async def expunge(self, view: FolderView, uids: Sequence[int]) -> None:
+    async def expunge(self, identity: Identity, view: FolderView, uids: Sequence[int]) -> None:
         r"""Remove those of `uids` that have \Deleted; the view shows it on return."""
         if uids:
-            await self._absorb(view, await self._store.expunge(view.number, uids))
+            changes = await self._store.expunge(view.number, uids, identity.account_id)
+            await self._absorb(view, changes)
 
     async def _absorb(self, view: FolderView, changes: FolderChanges) -> None:
         """Take in the answer of our own change, where nothing else happened in between."""
@@ -337,7 +343,9 @@ class MailboxService:
             As `copy`.
         """
         reader = identity.reader_id
-        pairs, changes = await self._store.move(view.number, reader, uids, target.number)
+        pairs, changes = await self._store.move(
+            view.number, reader, uids, target.number, identity.account_id
+        )
         await self._absorb(view, changes)
         await self._refresh_open(target, reader)
         return pairs

@@ -184,3 +184,13 @@ def test_check_says_that_archives_are_not_read_yet(run, tmp_path):
 
 def test_check_of_a_missing_file_fails(run, tmp_path):
     assert run("dmp", "check", tmp_path / "nothing.xml").code == 1
+
+
+def test_a_version_of_thousands_of_digits_stays_a_text(run, tmp_path):
+    digits = "9" * 5000
+    path = tmp_path / "odd.xml"
+    path.write_bytes(biology().replace(b'Number value="1"', b'Number value="%b"' % digits.encode()))
+
+    [document] = run("dmp", "check", path, "--json").json["documents"]
+
+    assert document["version"] == digits

@@ -274,3 +274,50 @@ async def test_anothers_seen_has_no_modseq_for_me_in_a_shared_mailbox(
     await site.settled()
     [line] = await two.ok("NOOP")
     assert b"FLAGS (\\Answered) MODSEQ" in line
+
+
+async def test_a_cache_kept_by_modseq_is_always_what_a_full_fetch_tells(site: Site, connect):
+    """A client that leaves and comes back, while two others work on flags, moves and arrivals."""
+    import random
+
+    random.seed(11)
+    first, second = await site.process(), await site.process()
+    workers = [await connect(first), await connect(second)]
+    for _ in range(12):
+        await workers[0].append("INBOX", a_mail())
+    for worker in workers:
+        await worker.ok("SELECT INBOX (CONDSTORE)")
+    reader = await connect(second)
+    cache: dict[int, bytes] = {}
+    at = 0
+
+    def taken(lines):
+        found = (re.match(rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\)", line) for line in lines)
+        return {int(match[1]): match[2] for match in found if match}
+
+    for _ in range(12):
+        for _ in range(8):
+            worker = random.choice(workers)
+            uid = random.randint(1, 20)
+            flag = random.choice(["\\Seen", "\\Flagged", "$work"])
+            command = random.choice(
+                [
+                    f"UID STORE {uid}:{uid + 3} +FLAGS.SILENT ({flag})",
+                    f"UID STORE {uid} -FLAGS ({flag})",
+                    f"UID STORE {uid}:* (UNCHANGEDSINCE {at}) FLAGS ({flag})",
+                    f"UID MOVE {uid} Archives",
+                    f"UID MOVE {uid} INBOX",
+                    f"UID COPY {uid}:* INBOX" if uid > 18 else "NOOP",
+                    "UID FETCH 1:* (BODY[HEADER])" if uid > 17 else "NOOP",
+                ]
+            )
+            assert (await worker.run(command))[-1].startswith(b"OK"), command
+        now = highest(await reader.ok("SELECT INBOX (CONDSTORE)"))
+        changed = await reader.ok(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {at})")
+        present = (await reader.ok("UID SEARCH ALL"))[0].split()[2:]
+        cache |= taken(changed)
+        cache = {uid: flags for uid, flags in cache.items() if b"%d" % uid in present}
+        at = now
+        assert cache == taken(await reader.ok("UID FETCH 1:* (FLAGS)"))
+        await reader.ok("UNSELECT")
+    assert len(cache) > 5

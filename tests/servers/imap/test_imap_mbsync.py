@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.servers.imap.imap_site import LOGIN, PASSWORD, a_mail
 
-MESSAGES = 2_000
+MESSAGES = 5_000
 
 
 class Mbsync:
@@ -105,7 +105,7 @@ async def state_of_server(client) -> bytes:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-async def test_mbsync_keeps_two_thousand_messages_in_step_and_then_finds_nothing_to_do(
+async def test_mbsync_keeps_five_thousand_messages_in_step_and_then_finds_nothing_to_do(
     site, process, connect, tmp_path
 ):
     program = shutil.which("mbsync")
@@ -132,7 +132,7 @@ async def test_mbsync_keeps_two_thousand_messages_in_step_and_then_finds_nothing
     await client.ok("EXPUNGE")
     await client.ok("UID MOVE 401:500 Archives")
     await client.ok("CREATE Patients/2026")
-    await client.append("Patients/2026", a_mail(number=9_000))
+    await client.append("Patients/2026", a_mail(number=20_000))
     await client.ok("UNSELECT")
     for number in range(MESSAGES, MESSAGES + 100):
         await process.deliver(site.mailbox.id, a_mail(number=number))
@@ -142,7 +142,7 @@ async def test_mbsync_keeps_two_thousand_messages_in_step_and_then_finds_nothing
         with_flag(files[number], "FS")
     for number in range(900, 1_000):
         with_flag(files[number], "T")
-    for number in range(3_000, 3_200):
+    for number in range(10_000, 10_200):
         content = a_mail(number=number).replace(b"\r\n", b"\n")
         (mbsync.maildir / "INBOX" / "cur" / f"1.{number}.here:2,S").write_bytes(content)
 
@@ -152,11 +152,11 @@ async def test_mbsync_keeps_two_thousand_messages_in_step_and_then_finds_nothing
     flags = dict.fromkeys([*range(500, 600), *range(1_000, MESSAGES + 100)], "")
     flags |= dict.fromkeys(range(300), "S")
     flags |= dict.fromkeys(range(600, 900), "FS")
-    flags |= dict.fromkeys(range(3_000, 3_200), "S")
+    flags |= dict.fromkeys(range(10_000, 10_200), "S")
     assert mbsync.flags() == flags
     assert await server_flags(client) == flags
     assert mbsync.messages("Archives").keys() == set(range(400, 500))
-    assert mbsync.messages("Patients/2026").keys() == {9_000}
+    assert mbsync.messages("Patients/2026").keys() == {20_000}
 
     before = await state_of_server(client)
     tree = {path: path.stat().st_mtime_ns for path in mbsync.maildir.rglob("*:2,*")}
