@@ -20,11 +20,11 @@ from mssante.mail.consultations import Consultations
 from mssante.mail.model import (
     FIRST_KEYWORD_BIT,
     FlagOperation,
-    Flags,
     Folder,
     FolderChanges,
     FolderRow,
     FolderStatus,
+    SpecialUse,
     StoredMessage,
 )
 from mssante.mail.ports import Blobs, Mailboxes
@@ -134,13 +134,15 @@ class MailboxService:
             raise Refusal(Reason.MAILBOX_NONEXISTENT)
         return folder
 
-    async def create_folder(self, identity: Identity, name: str) -> Folder:
+    async def create_folder(
+        self, identity: Identity, name: str, special_use: SpecialUse | None = None
+    ) -> Folder:
         """Create a folder.
 
         Raises:
             Refusal: MAILBOX_EXISTS, LIMIT_REACHED.
         """
-        return await self._store.create_folder(identity.mailbox.id, name)
+        return await self._store.create_folder(identity.mailbox.id, name, special_use)
 
     async def delete_folder(self, identity: Identity, name: str) -> None:
         """Delete a folder with its messages; those below it stay.
@@ -165,15 +167,14 @@ class MailboxService:
         target = await self._store.create_folder(identity.mailbox.id, new_name)
         reader = identity.reader_id
         rows = (await self._store.changes(folder.number, reader)).rows
-        pairs = await self._store.copy(
-            folder.number, reader, [row.uid for row in rows], target.number
+        await self._store.move(
+            folder.number,
+            reader,
+            [row.uid for row in rows],
+            target.number,
+            identity.account_id,
         )
-        moved = [uid for uid, _ in pairs]
-        # A crash between these steps leaves messages twice, never none.
-        await self._store.store_flags(
-            folder.number, reader, moved, FlagOperation.ADD, int(Flags.DELETED)
-        )
-        await self._store.expunge(folder.number, moved, identity.account_id)
+        await self._refresh_open(folder, reader)
 
     async def set_subscribed(self, folder: Folder, *, subscribed: bool) -> None:
         """Subscribe or unsubscribe a folder."""
@@ -252,10 +253,21 @@ class MailboxService:
         return mask
 
     async def store_flags(
-        self, view: FolderView, uids: Sequence[int], operation: FlagOperation, flags: int
+        self,
+        view: FolderView,
+        uids: Sequence[int],
+        operation: FlagOperation,
+        flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
-        """Change flags of messages; the view shows it on return."""
-        changes = await self._store.store_flags(view.number, view.reader, uids, operation, flags)
+        """Change flags of messages; the view shows it on return.
+
+        Messages whose modseq is greater than `unchanged_since` are left alone: after the return
+        they are those that still have such a modseq and are not among the changed rows.
+        """
+        changes = await self._store.store_flags(
+            view.number, view.reader, uids, operation, flags, unchanged_since
+        )
         await self._absorb(view, changes)
         return changes
 
@@ -318,10 +330,31 @@ class MailboxService:
             (source UID, new UID), ascending; messages that are gone are left out.
         """
         pairs = await self._store.copy(view.number, identity.reader_id, uids, target.number)
-        opened = self._views.get((target.number, identity.reader_id))
-        if pairs and opened is not None:
-            await opened.refresh()
+        await self._refresh_open(target, identity.reader_id)
         return pairs
+
+    async def move(
+        self, identity: Identity, view: FolderView, uids: Sequence[int], target: Folder
+    ) -> list[tuple[int, int]]:
+        """Move messages, with flags, keywords and internal dates; all or none. The view shows it
+        on return.
+
+        Returns:
+            As `copy`.
+        """
+        reader = identity.reader_id
+        pairs, changes = await self._store.move(
+            view.number, reader, uids, target.number, identity.account_id
+        )
+        await self._absorb(view, changes)
+        await self._refresh_open(target, reader)
+        return pairs
+
+    async def _refresh_open(self, folder: Folder, reader: OpaqueId | None) -> None:
+        """Let the sessions that have a folder open see what was put into it or taken out."""
+        opened = self._views.get((folder.number, reader))
+        if opened is not None:
+            await opened.refresh()
 
     # --- content -------------------------------------------------------------
 

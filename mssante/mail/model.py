@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntFlag, StrEnum, unique
-from typing import Final
+from typing import Final, NamedTuple
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
@@ -67,9 +67,11 @@ class Folder:
     """keywords[i] is the name of bit FIRST_KEYWORD_BIT + i."""
 
 
-@dataclass(frozen=True, slots=True)
-class FolderRow:
-    """One message in one folder, as the folder's view keeps it."""
+class FolderRow(NamedTuple):
+    """One message in one folder, as the folder's view keeps it.
+
+    A tuple, because a folder is read as many thousands of them and they are quick to make.
+    """
 
     uid: int
     flags: int

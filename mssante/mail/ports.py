@@ -155,8 +155,29 @@ class Mailboxes(Protocol):
         """
         ...
 
+    async def move(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        uids: Sequence[int],
+        target: int,
+        actor: OpaqueId | None = None,
+    ) -> tuple[list[tuple[int, int]], FolderChanges]:
+        r"""Copy messages as `copy` does and expunge them from `folder`, in one transaction: no
+        message is ever in both or in neither, and none gets \Deleted (RFC 6851 section 3.3). The
+        audit says that `actor` (an account) did it.
+
+        Returns:
+            What `copy` returns, and the UIDs that went from `folder` under one new modseq.
+        """
+        ...
+
     async def status(self, folder: int, reader: OpaqueId | None) -> FolderStatus:
-        r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared."""
+        r"""Counts of a folder, with `reader`'s own \Seen where the mailbox is shared.
+
+        Raises:
+            Refusal: MAILBOX_NONEXISTENT.
+        """
         ...
 
     async def changes(
@@ -188,8 +209,11 @@ class Mailboxes(Protocol):
         uids: Sequence[int],
         operation: FlagOperation,
         flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
         """Change flags of existing messages, all under one new modseq; only real changes count.
+
+        Messages whose modseq is greater than `unchanged_since` are left alone (RFC 7162).
 
         Returns:
             The changed rows (and nothing expunged).

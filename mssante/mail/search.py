@@ -23,9 +23,11 @@ from mssante.wire.imap.search import (
     AnyOf,
     DateKey,
     DateRelation,
+    EmailIdKey,
     Everything,
     FlagKey,
     HeaderKey,
+    ModseqKey,
     NoneOf,
     SearchKey,
     SequenceKey,
@@ -113,6 +115,12 @@ class Search:
                 if key.larger:
                     return [row for row in rows if sizes[row] > size]
                 return [row for row in rows if sizes[row] < size]
+            case ModseqKey():
+                modseqs, least = columns.modseqs, key.modseq
+                return [row for row in rows if modseqs[row] >= least]
+            case EmailIdKey():
+                wanted_id = key.message_id
+                return [row for row in rows if columns.message_id(row) == wanted_id]
             case DateKey(sent=False):
                 start, stop = _instants(key)
                 dates = columns.dates

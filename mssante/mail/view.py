@@ -50,8 +50,12 @@ class Columns:
             self.modseqs[index],
             self.dates[index],
             self.sizes[index],
-            OpaqueId(bytes(self.ids[index * _ID_SIZE : (index + 1) * _ID_SIZE])),
+            self.message_id(index),
         )
+
+    def message_id(self, index: int) -> OpaqueId:
+        """The content of one row."""
+        return OpaqueId(bytes(self.ids[index * _ID_SIZE : (index + 1) * _ID_SIZE]))
 
     def rows(self, indexes: Iterable[int]) -> list[FolderRow]:
         """Several rows."""

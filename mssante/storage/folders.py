@@ -1,5 +1,6 @@
 """Folders: their making, names, counters and keywords, as plain functions over a connection."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -44,6 +45,13 @@ _DROP_UNHELD: Final = delete(MESSAGE).where(
     ~exists().where(ENTRY.c.message_id == MESSAGE.c.id),
 )
 
+_KEYWORDS_OF_MAILBOX: Final = (
+    select(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.name)
+    .join(FOLDER, FOLDER.c.number == FOLDER_KEYWORD.c.folder)
+    .where(FOLDER.c.mailbox_id == bindparam("mailbox"))
+    .order_by(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.bit)
+)
+
 
 def canonical_name(name: str) -> str:
     """INBOX in capitals, however it was written (RFC 9051 section 5.1); others as they are."""
@@ -52,8 +60,11 @@ def canonical_name(name: str) -> str:
 
 def list_folders(conn: Connection, mailbox_id: OpaqueId) -> list[Folder]:
     """All folders of a mailbox, INBOX first, then by name."""
-    rows = conn.execute(_BY_MAILBOX, {"mailbox": mailbox_id}).all()
-    found = [_folder(row, keywords(conn, row.number)) for row in rows]
+    names: defaultdict[int, list[str]] = defaultdict(list)
+    for folder, name in conn.execute(_KEYWORDS_OF_MAILBOX, {"mailbox": mailbox_id}):
+        names[folder].append(name)
+    rows = conn.execute(_BY_MAILBOX, {"mailbox": mailbox_id})
+    found = [_folder(row, tuple(names[row.number])) for row in rows]
     return sorted(found, key=lambda folder: (folder.name != INBOX, folder.name))
 
 

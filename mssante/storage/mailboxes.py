@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import (
     FIRST_KEYWORD_BIT,
     BlobRef,
@@ -65,6 +66,7 @@ _SEEN: Final = int(Flags.SEEN)
 _PIECE: Final = 256
 """Messages read and unsealed at a time: bounds memory when a client lists a large folder."""
 _MOST_PARAMETERS: Final = 500
+_ANY_MODSEQ: Final = 1 << 63
 _GONE: Final = 1 << 63
 """Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
 
@@ -273,7 +275,7 @@ class StoredMailboxes:
             ids = [row.message_id for row in piece]
             found = await self._database.read(
                 lambda conn, ids=ids: {  # type: ignore[misc]
-                    bytes(row[0]): row for row in conn.execute(_MESSAGES, {"ids": ids})
+                    bytes(row[0]): row for row in conn.execute(_MESSAGES, {"ids": ids}).all()
                 }
             )
             for row in piece:
@@ -340,6 +342,24 @@ class StoredMailboxes:
             self._wakeups.folder_changed(target, modseq)
         return pairs
 
+    async def move(
+        self,
+        folder: int,
+        reader: OpaqueId | None,
+        uids: Sequence[int],
+        target: int,
+        actor: OpaqueId | None = None,
+    ) -> tuple[list[tuple[int, int]], FolderChanges]:
+        """Copy messages to another folder and expunge them here, in one transaction."""
+        now = self._now()
+        pairs, modseq, changes = await self._database.write(
+            lambda conn: _move(conn, folder, reader, uids, target, actor, now)
+        )
+        if pairs:
+            self._wakeups.folder_changed(target, modseq)
+            self._wakeups.folder_changed(folder, changes.highestmodseq)
+        return pairs, changes
+
     async def store_flags(
         self,
         folder: int,
@@ -347,10 +367,12 @@ class StoredMailboxes:
         uids: Sequence[int],
         operation: FlagOperation,
         flags: int,
+        unchanged_since: int | None = None,
     ) -> FolderChanges:
         """Change flags of existing messages under one new modseq."""
+        most = _ANY_MODSEQ if unchanged_since is None else unchanged_since
         changes = await self._database.write(
-            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags)
+            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags, most)
         )
         if changes.rows:
             self._wakeups.folder_changed(folder, changes.highestmodseq)
@@ -459,7 +481,9 @@ def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[s
 
 
 def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:
-    state = conn.execute(_STATE, {"number": folder}).one()
+    state = conn.execute(_STATE, {"number": folder}).one_or_none()
+    if state is None:
+        raise Refusal(Reason.MAILBOX_NONEXISTENT)
     deleted = int(Flags.DELETED)
     counted = conn.execute(
         select(
@@ -500,7 +524,9 @@ def _changes(
         query = _ALL if not since else _ADDED if only_added else _CHANGED
     else:
         query = _READER_ALL if not since else _READER_CHANGED
-    rows = [_row(row, shared=reader is not None) for row in conn.execute(query, parameters)]
+    # All at once: a cursor that is asked row by row costs more than the rows.
+    found = conn.execute(query, parameters).all()
+    rows = [_row(row, shared=reader is not None) for row in found]
     expunged: list[int] = []
     if since and not only_added:
         expunged = [row.uid for row in conn.execute(_EXPUNGED, parameters)]
@@ -510,11 +536,12 @@ def _changes(
 
 
 def _row(row: Any, *, shared: bool) -> FolderRow:
-    uid, flags, modseq, internal_date, size, message_id = row[:6]
-    if shared:
-        flags = flags & ~_SEEN | (_SEEN if row.seen else 0)
-        modseq = max(modseq, row.reader_modseq or 0)
-    return FolderRow(uid, flags, modseq, internal_date, size, OpaqueId(bytes(message_id)))
+    if not shared:
+        return FolderRow._make(row)
+    uid, flags, modseq, internal_date, size, message_id, seen, reader_modseq = row
+    flags = flags & ~_SEEN | (_SEEN if seen else 0)
+    modseq = max(modseq, reader_modseq or 0)
+    return FolderRow(uid, flags, modseq, internal_date, size, message_id)
 
 
 def _rows_of(
@@ -569,9 +596,10 @@ def _store_flags(
     uids: Sequence[int],
     operation: FlagOperation,
     flags: int,
+    most_modseq: int,
 ) -> FolderChanges:
     state = folders.lock_folder(conn, folder)
-    before = list(_rows_of(conn, folder, reader, uids))
+    before = [row for row in _rows_of(conn, folder, reader, uids) if row.modseq <= most_modseq]
     after = [(row, _changed_flags(row.flags, operation, flags)) for row in before]
     changing = [(row, new) for row, new in after if new != row.flags]
     if not changing:
@@ -660,6 +688,42 @@ def _copy(
     return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq
 
 
+def _move(
+    conn: Connection,
+    folder: int,
+    reader: OpaqueId | None,
+    uids: Sequence[int],
+    target: int,
+    actor: OpaqueId | None,
+    now: int,
+) -> tuple[list[tuple[int, int]], int, FolderChanges]:
+    # The copies hold the contents, so that only the entries go.
+    pairs, target_modseq = _copy(conn, folder, reader, uids, target)
+    state = folders.lock_folder(conn, folder)  # after the copy: they may be one folder
+    members = [uid for uid, _ in pairs]
+    modseq = _take_out(conn, folder, members) if members else state.modseq
+    if members:
+        to = id_text(OpaqueId(bytes(folders.lock_folder(conn, target).id)))
+        for text in uid_ranges(members):
+            _record_change(conn, now, state, "MOVE", actor, {"uids": text, "to": to})
+    changes = FolderChanges((), members, state.uidnext, modseq, folders.keywords(conn, folder))
+    return pairs, target_modseq, changes
+
+
+def _take_out(conn: Connection, folder: int, uids: Sequence[int]) -> int:
+    """Remove the entries of messages and leave tombstones; returns the modseq of this change."""
+    modseq: int = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
+    for first, last in _ranges(uids):
+        for table in (ENTRY, READER_FLAG):
+            conn.execute(
+                delete(table).where(table.c.folder == folder, table.c.uid.between(first, last))
+            )
+    conn.execute(
+        insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in uids]
+    )
+    return modseq
+
+
 def _record_change(
     conn: Connection,
     now: int,
@@ -690,16 +754,8 @@ def _expunge(
     gone = [row for row in _rows_of(conn, folder, None, uids) if row.flags & deleted]
     if not gone:
         return FolderChanges((), (), state.uidnext, state.modseq, folders.keywords(conn, folder))
-    modseq = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
     members = [row.uid for row in gone]
-    for first, last in _ranges(members):
-        for table in (ENTRY, READER_FLAG):
-            conn.execute(
-                delete(table).where(table.c.folder == folder, table.c.uid.between(first, last))
-            )
-    conn.execute(
-        insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in members]
-    )
+    modseq = _take_out(conn, folder, members)
     folders.drop_unheld(conn, [row.message_id for row in gone])
     for text in uid_ranges(members):
         _record_change(conn, now, state, "EXPUNGE", actor, {"uids": text})

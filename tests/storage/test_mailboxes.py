@@ -162,6 +162,22 @@ async def test_keywords_get_bits_without_case_and_run_out_with_a_refusal(store):
     assert found.keywords == ("$Forwarded", "Junk")
 
 
+async def test_a_list_of_folders_tells_each_ones_keywords_in_the_order_of_their_bits(store):
+    mailbox, inbox = await an_inbox(store)
+    archives = await store.folder(mailbox, "Archives")
+    _, elsewhere = await an_inbox(store)
+    await store.keyword_bits(inbox.number, ["b", "a"])
+    await store.keyword_bits(archives.number, ["c"])
+    await store.keyword_bits(elsewhere.number, ["d"])
+
+    found = {folder.name: folder.keywords for folder in await store.folders(mailbox)}
+
+    assert {name: names for name, names in found.items() if names} == {
+        "INBOX": ("b", "a"),
+        "Archives": ("c",),
+    }
+
+
 async def test_copies_keep_flags_keywords_and_dates(store, blobs, clock):
     mailbox, inbox = await an_inbox(store, count=3, blobs=blobs, clock=clock)
     target = await store.folder(mailbox, "Archives")
@@ -179,6 +195,69 @@ async def test_copies_keep_flags_keywords_and_dates(store, blobs, clock):
     await store.store_flags(inbox.number, None, [1, 2, 3], FlagOperation.ADD, int(Flags.DELETED))
     await store.expunge(inbox.number, [1, 2, 3])
     assert [row.uid async for row, _ in store.messages(target.number, copied.rows)] == [1, 2]
+
+
+async def test_a_move_is_a_copy_and_an_expunge_under_one_roof(store, blobs, clock):
+    mailbox, inbox = await an_inbox(store, count=4, blobs=blobs, clock=clock)
+    target = await store.folder(mailbox, "Archives")
+    bits = await store.keyword_bits(inbox.number, ["label"])
+    flags = 1 << bits["label"] | int(Flags.SEEN)
+    await store.store_flags(inbox.number, None, [2], FlagOperation.ADD, flags)
+    before = await store.changes(inbox.number, None)
+
+    pairs, changes = await store.move(inbox.number, None, [2, 3, 9], target.number)
+
+    assert pairs == [(2, 1), (3, 2)]
+    assert (list(changes.expunged), changes.rows) == ([2, 3], ())
+    assert changes.highestmodseq == before.highestmodseq + 1
+    since = await store.changes(inbox.number, None, before.highestmodseq, before.uidnext)
+    assert (list(since.expunged), since.rows) == ([2, 3], [])
+    moved = await store.changes(target.number, None)
+    assert [row.flags for row in moved.rows] == [1 << 8 | int(Flags.SEEN), 0]
+    assert [row.message_id for row in moved.rows] == [row.message_id for row in before.rows[1:3]]
+    assert [row.uid async for row, _ in store.messages(target.number, moved.rows)] == [1, 2]
+    assert store._wakeups.folders[-2:] == [
+        (target.number, moved.highestmodseq),
+        (inbox.number, changes.highestmodseq),
+    ]
+
+
+async def test_of_two_moves_of_the_same_messages_one_moves_them(store, blobs, clock):
+    mailbox, inbox = await an_inbox(store, count=6, blobs=blobs, clock=clock)
+    targets = [await store.folder(mailbox, name) for name in ("Archives", "Corbeille")]
+
+    moves = [store.move(inbox.number, None, [1, 2, 3, 4], each.number) for each in targets]
+    back = store.move(targets[0].number, None, [1], inbox.number)
+    await asyncio.gather(*moves, back)
+
+    rows = [
+        row
+        for folder in (inbox, *targets)
+        for row in (await store.changes(folder.number, None)).rows
+    ]
+    assert len(rows) == len({row.message_id for row in rows}) == 6
+
+
+async def test_a_move_that_fails_moves_nothing(store, blobs, clock):
+    mailbox, inbox = await an_inbox(store, count=2, blobs=blobs, clock=clock)
+    before = await store.changes(inbox.number, None)
+
+    with pytest.raises(Refusal) as refused:
+        await store.move(inbox.number, None, [1, 2], 999_999)
+
+    assert refused.value.reason is Reason.MAILBOX_NONEXISTENT
+    assert await store.changes(inbox.number, None) == before
+
+
+async def test_each_readers_seen_moves_with_a_message(store, blobs, clock):
+    doctor = new_id()
+    mailbox, inbox = await an_inbox(store, count=1, blobs=blobs, clock=clock)
+    target = await store.folder(mailbox, "Archives")
+    await store.store_flags(inbox.number, doctor, [1], FlagOperation.ADD, int(Flags.SEEN))
+
+    await store.move(inbox.number, doctor, [1], target.number)
+
+    assert [row.flags for row in (await store.changes(target.number, doctor)).rows] == [1]
 
 
 async def test_folders_are_renamed_with_those_below_and_deleted_for_good(store, blobs, clock):
@@ -321,6 +400,8 @@ async def test_what_readers_remove_or_rename_is_in_the_audit_with_who_did_it(
     await store.store_flags(inbox.number, None, [1, 2, 3, 5], FlagOperation.ADD, 8)
     await store.expunge(inbox.number, [1, 2, 3, 4, 5], actor)
     await store.expunge(inbox.number, [4], actor)  # nothing goes: nothing to tell
+    await store.move(folder.number, None, [1], inbox.number, actor)
+    await store.move(folder.number, None, [1], inbox.number, actor)  # it is gone already
     await store.rename_folder(folder.number, "Mme D", actor)
     await store.delete_folder(folder.number, actor)
     with pytest.raises(Refusal):
@@ -336,8 +417,9 @@ async def test_what_readers_remove_or_rename_is_in_the_audit_with_who_did_it(
     told = [(line.leaf["action"], line.leaf["facts"]) for line in reversed(lines)]
     assert told == [
         ("EXPUNGE", {"folder": inbox.id.hex(), "uids": "1:3,5"}),
+        ("MOVE", {"folder": folder.id.hex(), "uids": "1", "to": inbox.id.hex()}),
         ("RENAME", {"folder": folder.id.hex(), "folders": 1}),
-        ("DELETE", {"folder": folder.id.hex(), "messages": 2}),
+        ("DELETE", {"folder": folder.id.hex(), "messages": 1}),
     ]
     assert all(line.leaf["actor"] == actor.hex() for line in lines)
     assert all(line.leaf["subject"] == mailbox.hex() for line in lines)

@@ -5,19 +5,19 @@ from typing import Final
 from mssante.servers.imap.commands.any_state import capability, enable, identify, logout, noop
 from mssante.servers.imap.commands.append import append
 from mssante.servers.imap.commands.authentication import authenticate, login, start_tls
-from mssante.servers.imap.commands.copy import copy
+from mssante.servers.imap.commands.copy import copy, move
 from mssante.servers.imap.commands.expunge import expunge
 from mssante.servers.imap.commands.fetch import fetch
 from mssante.servers.imap.commands.folders import (
     create,
     delete,
-    list_mailboxes,
     namespace,
     rename,
     status,
     subscribe,
 )
 from mssante.servers.imap.commands.idle import idle
+from mssante.servers.imap.commands.listing import list_mailboxes, list_subscribed
 from mssante.servers.imap.commands.search import search
 from mssante.servers.imap.commands.selection import check, close, select, unselect
 from mssante.servers.imap.commands.store import store
@@ -40,6 +40,7 @@ HANDLERS: Final[dict[type[Command], Handler]] = {
     commands.Rename: rename,
     commands.Subscribe: subscribe,
     commands.ListMailboxes: list_mailboxes,
+    commands.ListSubscribed: list_subscribed,
     commands.Namespace: namespace,
     commands.Status: status,
     commands.Append: append,
@@ -52,4 +53,5 @@ HANDLERS: Final[dict[type[Command], Handler]] = {
     commands.Fetch: fetch,
     commands.Store: store,
     commands.Copy: copy,
+    commands.Move: move,
 }

@@ -49,6 +49,8 @@ class Selected:
         self._keywords = view.keywords
         self._told_version = view.version
         self._told_modseq = view.highestmodseq
+        self.tells_modseqs = False
+        """Whether the client is CONDSTORE-aware (RFC 7162 section 3.1)."""
 
     @property
     def texts(self) -> FlagTexts:
@@ -64,6 +66,10 @@ class Selected:
             f"* FLAGS {flag_list(names)}\r\n",
             f"* OK [PERMANENTFLAGS {flag_list(permanent)}] {text}\r\n",
         ]
+
+    def highestmodseq_line(self) -> str:
+        """HIGHESTMODSEQ: the client has heard of all that changed up to it, and of no more."""
+        return f"* OK [HIGHESTMODSEQ {self._told_modseq}] Highest mod-sequence\r\n"
 
     # --- which messages ------------------------------------------------------
 
@@ -170,19 +176,22 @@ class Selected:
         self.exists = survivors
         return survivors
 
+    def state_line(self, number: int, columns: Columns, index: int) -> str:
+        """The FETCH response that says how the flags of a message are now."""
+        flags = self.texts[columns.flags[index]]
+        modseq = f" MODSEQ ({columns.modseqs[index]})" if self.tells_modseqs else ""
+        return f"* {number} FETCH (UID {columns.uids[index]} FLAGS {flags}{modseq})\r\n"
+
     def _tell_flags(self, lines: list[str], known: int) -> None:
         view = self.view
         if view.highestmodseq == self._told_modseq:
             return
-        texts = self.texts
+        columns = view.columns
         for index in view.changed_since(self._told_modseq):
-            if view.columns.modseqs[index] in self.own_modseqs:
+            if columns.modseqs[index] in self.own_modseqs:
                 continue
-            uid = view.columns.uids[index]
-            number = self.number_of(uid)
+            number = self.number_of(columns.uids[index])
             if number is not None and number <= known:
-                lines.append(
-                    f"* {number} FETCH (UID {uid} FLAGS {texts[view.columns.flags[index]]})\r\n"
-                )
+                lines.append(self.state_line(number, columns, index))
         self._told_modseq = view.highestmodseq
         self.own_modseqs.clear()

@@ -8,11 +8,12 @@ from mssante.access.identity import Identity
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.mailboxes import MailboxService
 from mssante.servers.imap.census import Census
+from mssante.servers.imap.condstore import enables_condstore
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.replies import Rejected, Reply, reply_for
 from mssante.servers.imap.selected import Selected
 from mssante.servers.imap.state import LEGAL, NO_EXPUNGE_DURING, State
-from mssante.wire.imap.commands import Command, StartTls, Tagged
+from mssante.wire.imap.commands import Command, Select, StartTls, Tagged
 from mssante.wire.imap.responses import completion
 
 _LOG: Final = logging.getLogger(__name__)
@@ -111,7 +112,10 @@ class Session:
         self._census = census
         self._handlers = handlers
         self.state = State.NOT_AUTHENTICATED
+        self.tag = ""
+        """Of the command in work."""
         self.failed_logins = 0
+        self._condstore = False
         self._identity: Identity | None = None
         self._selected: Selected | None = None
 
@@ -150,6 +154,7 @@ class Session:
 
     def select(self, selected: Selected) -> None:
         """A mailbox was opened."""
+        selected.tells_modseqs = self._condstore
         self._selected = selected
         self.state = State.SELECTED
 
@@ -179,9 +184,12 @@ class Session:
     async def execute(self, tagged: Tagged) -> bool:
         """Run a command and answer it; whether it was legal."""
         command = tagged.command
+        self.tag = tagged.tag
         if self.state not in LEGAL[type(command)]:
             self._complete(tagged.tag, Reply("BAD", f"Not allowed when {self.state.value}"))
             return False
+        if not self._condstore and enables_condstore(command):
+            self._enable_condstore(command)
         reply = await self._run(tagged)
         if self._selected is not None:
             uid_command = getattr(command, "uid", False)
@@ -191,6 +199,15 @@ class Session:
         if isinstance(command, StartTls) and reply is None:
             await self.wire.start_tls()
         return reply is None or reply.status != "BAD"
+
+    def _enable_condstore(self, command: Command) -> None:
+        """From now on mod-sequences are told; of a mailbox that is open, the client must first
+        learn from where on (RFC 7162 section 3.1).
+        """
+        self._condstore = True
+        if self._selected is not None and not isinstance(command, Select):
+            self._selected.tells_modseqs = True
+            self.write(self._selected.highestmodseq_line())
 
     async def _run(self, tagged: Tagged) -> Reply | None:
         try:

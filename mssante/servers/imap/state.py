@@ -37,6 +37,7 @@ LEGAL: Final[dict[type[Command], frozenset[State]]] = {
     commands.Rename: _AFTER,
     commands.Subscribe: _AFTER,
     commands.ListMailboxes: _AFTER,
+    commands.ListSubscribed: _AFTER,
     commands.Namespace: _AFTER,
     commands.Status: _AFTER,
     commands.Append: _AFTER,
@@ -50,6 +51,7 @@ LEGAL: Final[dict[type[Command], frozenset[State]]] = {
     commands.Fetch: _SELECTED,
     commands.Store: _SELECTED,
     commands.Copy: _SELECTED,
+    commands.Move: _SELECTED,
 }
 
 NO_EXPUNGE_DURING: Final = (commands.Fetch, commands.Store, commands.Search)

@@ -63,6 +63,8 @@ class Select:
 
     mailbox: str
     read_only: bool
+    condstore: bool = False
+    """Whether the parameter CONDSTORE is there (RFC 7162 section 3.1.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Create:
     """CREATE."""
 
     mailbox: str
+    uses: tuple[str, ...] = ()
+    """Special uses as the client wrote them: ``\\Sent`` (RFC 6154 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,11 @@ class Subscribe:
 
 
 @dataclass(frozen=True, slots=True)
-class ListMailboxes:
-    """LIST, or LSUB."""
+class ListSubscribed:
+    """LSUB."""
 
     reference: str
     pattern: str
-    subscribed_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,44 @@ class StatusItem(Enum):
     UNSEEN = "UNSEEN"
     APPENDLIMIT = "APPENDLIMIT"
     """RFC 7889."""
+    HIGHESTMODSEQ = "HIGHESTMODSEQ"
+    """RFC 7162 section 3.1.7."""
+    SIZE = "SIZE"
+    """RFC 8438."""
+    MAILBOXID = "MAILBOXID"
+    """RFC 8474 section 4.3."""
+
+
+@unique
+class ListSelection(Enum):
+    """Which mailboxes an extended LIST selects (RFC 5258 section 3.1, RFC 6154 section 2)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    SPECIAL_USE = "SPECIAL-USE"
+    REMOTE = "REMOTE"
+    RECURSIVEMATCH = "RECURSIVEMATCH"
+
+
+@unique
+class ListReturn(Enum):
+    """What an extended LIST tells of each mailbox (RFC 5258 section 3.2, RFC 6154 section 2)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    CHILDREN = "CHILDREN"
+    SPECIAL_USE = "SPECIAL-USE"
+
+
+@dataclass(frozen=True, slots=True)
+class ListMailboxes:
+    """LIST, plain or extended."""
+
+    reference: str
+    patterns: tuple[str, ...]
+    extended: bool = False
+    selection: frozenset[ListSelection] = frozenset()
+    returned: frozenset[ListReturn] = frozenset()
+    status: tuple[StatusItem, ...] = ()
+    """What is told besides, as STATUS does (RFC 5819)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +208,24 @@ class Expunge:
     uids: SequenceSet | None
 
 
+@unique
+class SearchResult(Enum):
+    """What an extended SEARCH can tell (RFC 4731 section 3.1)."""
+
+    MIN = "MIN"
+    MAX = "MAX"
+    ALL = "ALL"
+    COUNT = "COUNT"
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """SEARCH, or UID SEARCH."""
 
     key: SearchKey
     uid: bool
+    results: frozenset[SearchResult] | None = None
+    """What an extended SEARCH asks for, never empty; None is a plain SEARCH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +235,8 @@ class Fetch:
     numbers: SequenceSet
     items: tuple[FetchItem, ...]
     uid: bool
+    changed_since: int | None = None
+    """Only messages whose modseq is greater; MODSEQ is then among the items (RFC 7162)."""
 
 
 @unique
@@ -202,11 +257,22 @@ class Store:
     silent: bool
     flags: tuple[str, ...]
     uid: bool
+    unchanged_since: int | None = None
+    """Only messages whose modseq is not greater (RFC 7162 section 3.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
     """COPY, or UID COPY."""
+
+    numbers: SequenceSet
+    mailbox: str
+    uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """MOVE, or UID MOVE (RFC 6851)."""
 
     numbers: SequenceSet
     mailbox: str
@@ -228,6 +294,7 @@ Command = (
     | Rename
     | Subscribe
     | ListMailboxes
+    | ListSubscribed
     | Namespace
     | Status
     | Append
@@ -240,6 +307,7 @@ Command = (
     | Fetch
     | Store
     | Copy
+    | Move
 )  # fmt: skip
 
 

@@ -45,6 +45,8 @@ MAX_MAILBOX_NAME: Final = 1_000
 """Octets of a mailbox name as it is written."""
 MAX_FLAGS: Final = 100
 """Flags in one command."""
+MAX_WORDS: Final = 100
+"""Words of one list."""
 
 
 class Cursor:
@@ -110,6 +112,18 @@ class Cursor:
     def keyword(self) -> bytes:
         """An atom whose case does not matter, in capitals."""
         return self.atom().upper()
+
+    def words(self) -> list[bytes]:
+        """Words between parentheses whose case does not matter, in capitals; possibly none."""
+        self.expect(b"(")
+        found: list[bytes] = []
+        while not self.accept(b")"):
+            if found:
+                self.space()
+            if len(found) == MAX_WORDS:
+                raise GrammarError("Too many words")
+            found.append(self.keyword())
+        return found
 
     def number(self) -> int:
         """A number of at most 63 bits."""

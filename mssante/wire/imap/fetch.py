@@ -26,6 +26,11 @@ class Attribute(Enum):
     ENVELOPE = "ENVELOPE"
     BODY = "BODY"
     BODYSTRUCTURE = "BODYSTRUCTURE"
+    MODSEQ = "MODSEQ"
+    """RFC 7162 section 3.1.4.2."""
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
+    """RFC 8474 section 5.3."""
 
 
 @unique

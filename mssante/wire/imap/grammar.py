@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from enum import Enum
+from typing import Final, TypeVar
 
 from mssante.wire.imap.commands import (
     Append,
@@ -20,12 +21,17 @@ from mssante.wire.imap.commands import (
     Id,
     Idle,
     ListMailboxes,
+    ListReturn,
+    ListSelection,
+    ListSubscribed,
     Login,
     Logout,
+    Move,
     Namespace,
     Noop,
     Rename,
     Search,
+    SearchResult,
     Select,
     StartTls,
     Status,
@@ -36,7 +42,7 @@ from mssante.wire.imap.commands import (
     Tagged,
     Unselect,
 )
-from mssante.wire.imap.cursor import Cursor, mailbox_name, without_nul
+from mssante.wire.imap.cursor import MAX_WORDS, Cursor, mailbox_name, without_nul
 from mssante.wire.imap.errors import GrammarError
 from mssante.wire.imap.fetch import Attribute, parse_fetch_items
 from mssante.wire.imap.search import parse_search
@@ -44,7 +50,13 @@ from mssante.wire.imap.search import parse_search
 _TAG: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff+]{1,128}(?= )')
 _VERB: Final = re.compile(rb"[A-Za-z0-9]{1,32}")
 _STORE: Final = re.compile(rb"([+-]?FLAGS)(\.SILENT)?(?= )", re.IGNORECASE)
+_RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
+_Option = TypeVar("_Option", bound=Enum)
+_MODIFIERS_OF_SELECTIONS: Final = {ListSelection.RECURSIVEMATCH, ListSelection.REMOTE}
+"""What selects nothing by itself (RFC 5258 section 3.1)."""
+MAX_PATTERNS: Final = 100
+"""Patterns of one LIST."""
 MAX_ID_PAIRS: Final = 30
 MAX_ID_VALUE: Final = 1_024
 
@@ -144,16 +156,36 @@ def _named(cursor: Cursor) -> str:
     return cursor.mailbox()
 
 
-def _select(cursor: Cursor) -> Command:
-    return Select(_named(cursor), read_only=False)
+def _select_of(*, read_only: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        mailbox = _named(cursor)
+        condstore = False
+        if cursor.accept(b" "):
+            if set(cursor.words()) != {b"CONDSTORE"}:
+                raise GrammarError("Unknown parameter")
+            condstore = True
+        return Select(mailbox, read_only, condstore)
 
-
-def _examine(cursor: Cursor) -> Command:
-    return Select(_named(cursor), read_only=True)
+    return parse
 
 
 def _create(cursor: Cursor) -> Command:
-    return Create(_named(cursor))
+    mailbox = _named(cursor)
+    if not cursor.accept(b" "):
+        return Create(mailbox)
+    cursor.expect(b"(")
+    if cursor.keyword() != b"USE":
+        raise GrammarError("Unknown parameter")
+    cursor.space()
+    cursor.expect(b"(")
+    uses: list[str] = []
+    while not cursor.accept(b")"):
+        if uses:
+            cursor.space()
+        cursor.expect(b"\\")
+        uses.append("\\" + cursor.atom().decode("ascii"))
+    cursor.expect(b")")
+    return Create(mailbox, tuple(uses))
 
 
 def _delete(cursor: Cursor) -> Command:
@@ -174,19 +206,45 @@ def _unsubscribe(cursor: Cursor) -> Command:
 
 def _list(cursor: Cursor) -> Command:
     cursor.space()
-    reference = cursor.astring()
+    selection = frozenset[ListSelection]()
+    extended = cursor.text.startswith(b"(", cursor.position)
+    if extended:
+        selection = _options(cursor, ListSelection)
+        if selection <= _MODIFIERS_OF_SELECTIONS and ListSelection.RECURSIVEMATCH in selection:
+            raise GrammarError("RECURSIVEMATCH needs a selection")
+        cursor.space()
+    reference = _reference(cursor.astring())
     cursor.space()
-    pattern = cursor.list_mailbox()
+    patterns: tuple[str, ...]
+    if cursor.text.startswith(b"(", cursor.position):
+        extended = True
+        patterns = _patterns(cursor)
+    else:
+        patterns = (cursor.list_mailbox(),)
+    returned: frozenset[ListReturn] = frozenset()
+    status: tuple[StatusItem, ...] = ()
     if cursor.accept(b" "):
-        _return_options(cursor)
-    return ListMailboxes(_reference(reference), pattern, subscribed_only=False)
+        extended = True
+        returned, status = _return_options(cursor)
+    return ListMailboxes(reference, patterns, extended, selection, returned, status)
+
+
+def _patterns(cursor: Cursor) -> tuple[str, ...]:
+    cursor.expect(b"(")
+    patterns = [cursor.list_mailbox()]
+    while cursor.accept(b" "):
+        if len(patterns) == MAX_PATTERNS:
+            raise GrammarError("Too many patterns")
+        patterns.append(cursor.list_mailbox())
+    cursor.expect(b")")
+    return tuple(patterns)
 
 
 def _lsub(cursor: Cursor) -> Command:
     cursor.space()
     reference = cursor.astring()
     cursor.space()
-    return ListMailboxes(_reference(reference), cursor.list_mailbox(), subscribed_only=True)
+    return ListSubscribed(_reference(reference), cursor.list_mailbox())
 
 
 def _reference(raw: bytes) -> str:
@@ -194,27 +252,39 @@ def _reference(raw: bytes) -> str:
     return mailbox_name(raw) + ("/" if raw.endswith(b"/") else "")
 
 
-def _return_options(cursor: Cursor) -> None:
-    """``RETURN (SPECIAL-USE)`` asks for what every LIST tells anyway (RFC 6154 section 5.1)."""
+def _return_options(cursor: Cursor) -> tuple[frozenset[ListReturn], tuple[StatusItem, ...]]:
+    """``RETURN (SUBSCRIBED STATUS (MESSAGES))``; options may come more than once."""
     if cursor.keyword() != b"RETURN":
         raise GrammarError("Unknown list option")
     cursor.space()
     cursor.expect(b"(")
+    words: list[bytes] = []
+    status: tuple[StatusItem, ...] = ()
     while not cursor.accept(b")"):
-        if cursor.keyword() not in (b"SPECIAL-USE", b"CHILDREN"):
-            raise GrammarError("Unknown list option")
-        cursor.accept(b" ")
+        if words:
+            cursor.space()
+        if len(words) == MAX_WORDS:
+            raise GrammarError("Too many options")
+        words.append(cursor.keyword())
+        if words[-1] == b"STATUS":
+            cursor.space()
+            status = tuple(dict.fromkeys(status + _status_items(cursor)))
+    return _members(ListReturn, [word for word in words if word != b"STATUS"]), status
 
 
 def _status(cursor: Cursor) -> Command:
     mailbox = _named(cursor)
     cursor.space()
+    return Status(mailbox, _status_items(cursor))
+
+
+def _status_items(cursor: Cursor) -> tuple[StatusItem, ...]:
     cursor.expect(b"(")
     items = [_status_item(cursor)]
     while cursor.accept(b" "):
         items.append(_status_item(cursor))
     cursor.expect(b")")
-    return Status(mailbox, tuple(dict.fromkeys(items)))
+    return tuple(dict.fromkeys(items))
 
 
 def _status_item(cursor: Cursor) -> StatusItem:
@@ -243,31 +313,61 @@ def _expunge_uids(cursor: Cursor) -> Command:
     return Expunge(cursor.sequence_set())
 
 
-def _search(cursor: Cursor) -> Command:
-    cursor.space()
-    return Search(parse_search(cursor), uid=False)
+def _search_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        results = None
+        if cursor.match(_RETURN) is not None:
+            # Nothing named means ALL (RFC 4731 section 3.1).
+            results = _options(cursor, SearchResult) or frozenset({SearchResult.ALL})
+            cursor.space()
+        return Search(parse_search(cursor), uid, results)
+
+    return parse
 
 
-def _uid_search(cursor: Cursor) -> Command:
-    cursor.space()
-    return Search(parse_search(cursor), uid=True)
+def _options(cursor: Cursor, kind: type[_Option]) -> frozenset[_Option]:
+    """A list of options."""
+    return _members(kind, cursor.words())
 
 
-def _fetch(cursor: Cursor) -> Command:
-    cursor.space()
-    numbers = cursor.sequence_set()
-    cursor.space()
-    return Fetch(numbers, parse_fetch_items(cursor), uid=False)
+def _members(kind: type[_Option], words: list[bytes]) -> frozenset[_Option]:
+    """Options by their names; one that is not ours must be refused (RFC 5258 section 3)."""
+    try:
+        return frozenset(kind(word.decode("ascii")) for word in words)
+    except ValueError as error:
+        raise GrammarError("Unknown option") from error
 
 
-def _uid_fetch(cursor: Cursor) -> Command:
+def _fetch_of(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        numbers = cursor.sequence_set()
+        cursor.space()
+        items = parse_fetch_items(cursor)
+        changed_since = _modifier(cursor, b"CHANGEDSINCE") if cursor.accept(b" ") else None
+        if changed_since is not None:
+            items = (*items, Attribute.MODSEQ)
+        if uid:
+            # UID first: some clients stop reading at the literal (RFC 3501 leaves the order free).
+            items = (Attribute.UID, *items)
+        return Fetch(numbers, tuple(dict.fromkeys(items)), uid, changed_since)
+
+    return parse
+
+
+def _modifier(cursor: Cursor, name: bytes) -> int:
+    """The only modifier that FETCH or STORE has, with its mod-sequence (RFC 7162 section 7).
+
+    0 is no valid CHANGEDSINCE, but iOS sends it and means everything.
+    """
+    cursor.expect(b"(")
+    if cursor.keyword() != name:
+        raise GrammarError("Unknown modifier")
     cursor.space()
-    numbers = cursor.sequence_set()
-    cursor.space()
-    items = parse_fetch_items(cursor)
-    others = tuple(item for item in items if item is not Attribute.UID)
-    # UID first: some clients stop reading at the literal (RFC 3501 leaves the order free).
-    return Fetch(numbers, (Attribute.UID, *others), uid=True)
+    modseq = cursor.number()
+    cursor.expect(b")")
+    return modseq
 
 
 def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
@@ -275,6 +375,10 @@ def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
         cursor.space()
         numbers = cursor.sequence_set()
         cursor.space()
+        unchanged_since = None
+        if cursor.text.startswith(b"(", cursor.position):
+            unchanged_since = _modifier(cursor, b"UNCHANGEDSINCE")
+            cursor.space()
         match = cursor.match(_STORE)
         if match is None:
             raise GrammarError("Unknown store item")
@@ -285,16 +389,17 @@ def _store_of(*, uid: bool) -> Callable[[Cursor], Command]:
             match[2] is not None,
             cursor.flags(),
             uid,
+            unchanged_since,
         )
 
     return parse
 
 
-def _copy_of(*, uid: bool) -> Callable[[Cursor], Command]:
+def _transfer_of(command: type[Copy | Move], *, uid: bool) -> Callable[[Cursor], Command]:
     def parse(cursor: Cursor) -> Command:
         cursor.space()
         numbers = cursor.sequence_set()
-        return Copy(numbers, _named(cursor), uid)
+        return command(numbers, _named(cursor), uid)
 
     return parse
 
@@ -308,8 +413,8 @@ _PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "STARTTLS": _bare(StartTls()),
     "AUTHENTICATE": _authenticate,
     "LOGIN": _login,
-    "SELECT": _select,
-    "EXAMINE": _examine,
+    "SELECT": _select_of(read_only=False),
+    "EXAMINE": _select_of(read_only=True),
     "CREATE": _create,
     "DELETE": _delete,
     "RENAME": _rename,
@@ -325,15 +430,17 @@ _PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
     "CLOSE": _bare(Close()),
     "UNSELECT": _bare(Unselect()),
     "EXPUNGE": _bare(Expunge(None)),
-    "SEARCH": _search,
-    "FETCH": _fetch,
+    "SEARCH": _search_of(uid=False),
+    "FETCH": _fetch_of(uid=False),
     "STORE": _store_of(uid=False),
-    "COPY": _copy_of(uid=False),
+    "COPY": _transfer_of(Copy, uid=False),
+    "MOVE": _transfer_of(Move, uid=False),
 }
 _UID_PARSERS: Final[dict[str, Callable[[Cursor], Command]]] = {
-    "FETCH": _uid_fetch,
+    "FETCH": _fetch_of(uid=True),
     "STORE": _store_of(uid=True),
-    "SEARCH": _uid_search,
-    "COPY": _copy_of(uid=True),
+    "SEARCH": _search_of(uid=True),
+    "COPY": _transfer_of(Copy, uid=True),
+    "MOVE": _transfer_of(Move, uid=True),
     "EXPUNGE": _expunge_uids,
 }

@@ -10,9 +10,11 @@ from datetime import date
 from enum import Enum, unique
 from typing import Final
 
+from mssante.kernel.opaque import OpaqueId
 from mssante.wire.imap.cursor import Cursor, without_nul
 from mssante.wire.imap.errors import GrammarError, UnknownCharset
 from mssante.wire.imap.flags import canonical_flags
+from mssante.wire.imap.object_ids import parse_email_id
 from mssante.wire.imap.sequence_set import SequenceSet
 
 MAX_DEPTH: Final = 32
@@ -68,6 +70,24 @@ class SizeKey:
     larger: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ModseqKey:
+    """The modseq is this or greater (RFC 7162 section 3.1.5).
+
+    The entry name and type that may stand before it are not kept: with one modseq for all flags
+    of a message they MUST be ignored.
+    """
+
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailIdKey:
+    """The content has this EMAILID (RFC 8474 section 6); None is an identifier that none has."""
+
+    message_id: OpaqueId | None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HeaderKey:
     """A header field contains a text (an empty text: the field is there); case does not matter."""
@@ -112,6 +132,8 @@ SearchKey = (
     | FlagKey
     | DateKey
     | SizeKey
+    | ModseqKey
+    | EmailIdKey
     | HeaderKey
     | TextKey
     | AllOf
@@ -120,6 +142,7 @@ SearchKey = (
 )  # fmt: skip
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9]+")
+_OBJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
 _FLAG_WORDS: Final = {
     b"ANSWERED": "\\Answered",
     b"DELETED": "\\Deleted",
@@ -146,6 +169,21 @@ def parse_search(cursor: Cursor) -> SearchKey:
         GrammarError: anything else.
     """
     return _Parser(cursor).program()
+
+
+def names_modseq(key: SearchKey) -> bool:
+    """Whether a MODSEQ criterion is anywhere in a search (RFC 7162 section 3.1.6)."""
+    match key:
+        case ModseqKey():
+            return True
+        case AllOf():
+            return any(map(names_modseq, key.keys))
+        case AnyOf():
+            return names_modseq(key.left) or names_modseq(key.right)
+        case NoneOf():
+            return names_modseq(key.key)
+        case _:
+            return False
 
 
 class _Parser:
@@ -248,6 +286,30 @@ class _Parser:
     def smaller(self, _depth: int) -> SearchKey:
         return SizeKey(self._cursor.number(), larger=False)
 
+    def modseq(self, _depth: int) -> SearchKey:
+        cursor = self._cursor
+        if cursor.text.startswith(b'"', cursor.position):
+            if not cursor.string().lower().startswith(b"/flags/"):
+                raise GrammarError("Unknown entry")
+            cursor.space()
+            if cursor.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
+                raise GrammarError("Unknown entry type")
+            cursor.space()
+        return ModseqKey(cursor.number())
+
+    def email_id(self, _depth: int) -> SearchKey:
+        return EmailIdKey(parse_email_id(self._object_id()))
+
+    def thread_id(self, _depth: int) -> SearchKey:
+        self._object_id()
+        return NoneOf(Everything())
+
+    def _object_id(self) -> str:
+        text = self._cursor.atom().decode("ascii")
+        if _OBJECT_ID.match(text) is None:
+            raise GrammarError("Invalid object identifier")
+        return text
+
     def uids(self, _depth: int) -> SearchKey:
         return SequenceKey(self._cursor.sequence_set(), uid=True)
 
@@ -275,6 +337,9 @@ _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"UNKEYWORD": _Parser.unkeyword,
     b"LARGER": _Parser.larger,
     b"SMALLER": _Parser.smaller,
+    b"MODSEQ": _Parser.modseq,
+    b"EMAILID": _Parser.email_id,
+    b"THREADID": _Parser.thread_id,
     b"UID": _Parser.uids,
     b"NOT": _Parser.negation,
     b"OR": _Parser.alternative,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.servers.imap.imap_site import LOGIN, PASSWORD, Client, Process, Site
+from tests.servers.imap.imap_site import LOGIN, PASSWORD, Client, Process, Site, a_mail
 
 
 @pytest.fixture
@@ -46,3 +46,16 @@ async def connect(site: Site) -> AsyncIterator:
     yield open_client
     for client in clients:
         await client.close()
+
+
+@pytest.fixture(params=["one process", "two processes"])
+async def pair(request: pytest.FixtureRequest, site: Site, connect) -> tuple[Client, Client]:
+    """Two clients with INBOX of five messages open."""
+    first = await site.process()
+    second = first if request.param == "one process" else await site.process()
+    one, two = await connect(first), await connect(second)
+    for _ in range(5):
+        await one.append("INBOX", a_mail())
+    await one.ok("SELECT INBOX")
+    await two.ok("SELECT INBOX")
+    return one, two

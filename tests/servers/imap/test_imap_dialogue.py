@@ -579,7 +579,7 @@ async def test_a_synchronising_literal_is_asked_for(process, connect):
 async def test_enable_is_always_answered(process, connect):
     client = await connect(process)
 
-    assert await client.ok("ENABLE UTF8=ACCEPT CONDSTORE") == [b"* ENABLED"]
+    assert await client.ok("ENABLE UTF8=ACCEPT X-OTHER") == [b"* ENABLED"]
 
 
 async def test_a_consultation_is_recorded_with_its_range(site, process, connect):

@@ -106,3 +106,46 @@ async def test_imaplib_starts_tls_on_the_plain_port(site, process):
         client.logout()
 
     await asyncio.to_thread(work)
+
+
+async def test_aioimaplib_enables_and_moves(site, process):
+    for number in range(3):
+        await process.deliver(site.mailbox.id, a_mail(number=number))
+    client = await an_aioimaplib(site, process)
+
+    assert (await client.enable("CONDSTORE")).lines[0] == b"ENABLED CONDSTORE"
+    assert (await client.select("INBOX")).result == "OK"
+    moved = await client.uid("move", "1:2", "Archives")
+    assert moved.result == "OK"
+    assert [line for line in moved.lines if b"EXPUNGE" in line] == [b"2 EXPUNGE", b"1 EXPUNGE"]
+    assert (await client.select("Archives")).result == "OK"
+    assert (await client.uid_search("ALL")).lines[0].split() == [b"1", b"2"]
+    await client.logout()
+
+
+async def test_imaplib_enables_moves_and_searches_extended(site, process):
+    for number in range(3):
+        await process.deliver(site.mailbox.id, a_mail(number=number))
+
+    def work():
+        client = imaplib.IMAP4_SSL(
+            "localhost", process.imaps, ssl_context=site.client_tls, timeout=10
+        )
+        client.login(LOGIN, PASSWORD)
+        assert client.enable("CONDSTORE")[0] == "OK"
+        assert client.response("ENABLED")[1] == [b"CONDSTORE"]
+        assert client.select("INBOX") == ("OK", [b"3"])
+        [highest] = client.response("HIGHESTMODSEQ")[1]
+        assert client.uid("MOVE", "2", "Archives")[0] == "OK"
+        assert client.response("COPYUID")[1][0].split()[1:] == [b"2", b"1"]
+        assert client.response("EXPUNGE")[1] == [b"2"]
+        assert client.uid("STORE", "3", f"(UNCHANGEDSINCE {highest.decode()})", "FLAGS", "()")
+        assert client.uid("SEARCH", "RETURN", "(MIN COUNT)", "ALL")[0] == "OK"
+        assert client.response("ESEARCH")[1][0].endswith(b"UID MIN 1 COUNT 2")
+        assert client.status("INBOX", "(HIGHESTMODSEQ SIZE MAILBOXID)")[0] == "OK"
+        assert client.unselect()[0] == "OK"
+        assert client.list('""', '"*" RETURN (SUBSCRIBED STATUS (MESSAGES))')[0] == "OK"
+        assert len(client.response("STATUS")[1]) == 6
+        client.logout()
+
+    await asyncio.to_thread(work)

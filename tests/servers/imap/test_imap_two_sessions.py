@@ -8,19 +8,6 @@ from tests.servers.imap.imap_site import LOGIN, PASSWORD, SHARED, Process, Site,
 pytestmark = pytest.mark.parametrize("site", ["sqlite", "postgres"], indirect=True)
 
 
-@pytest.fixture(params=["one process", "two processes"])
-async def pair(request, site: Site, connect):
-    """Two clients with INBOX of five messages open."""
-    first = await site.process()
-    second = first if request.param == "one process" else await site.process()
-    one, two = await connect(first), await connect(second)
-    for _ in range(5):
-        await one.append("INBOX", a_mail())
-    await one.ok("SELECT INBOX")
-    await two.ok("SELECT INBOX")
-    return one, two
-
-
 async def test_an_expunge_waits_for_a_command_that_may_tell_it(site, pair):
     one, two = pair
     await one.ok("STORE 2,4 +FLAGS.SILENT (\\Deleted)")

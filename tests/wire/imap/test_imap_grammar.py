@@ -23,7 +23,7 @@ from mssante.wire.imap.search import (
     HeaderKey,
     NoneOf,
 )
-from mssante.wire.imap.search import SequenceKey, SizeKey, TextKey
+from mssante.wire.imap.search import ModseqKey, SequenceKey, SizeKey, TextKey
 from mssante.wire.imap.sequence_set import SequenceSet, format_numbers, parse_sequence_set
 
 ONE = SequenceSet(((1, 1),))
@@ -42,8 +42,22 @@ CASES = [
     ([b'a EXAMINE "Envoy&AOk-s"'], "EXAMINE", c.Select("Envoyés", read_only=True)),
     ([b"a CREATE inbox/x/"], "CREATE", c.Create("INBOX/x")),
     ([b'a RENAME a "b c"'], "RENAME", c.Rename("a", "b c")),
-    ([b'a LIST "" %'], "LIST", c.ListMailboxes("", "%", subscribed_only=False)),
-    ([b'a LSUB "x/" "*"'], "LSUB", c.ListMailboxes("x/", "*", subscribed_only=True)),
+    ([b'a LIST "" %'], "LIST", c.ListMailboxes("", ("%",))),
+    (
+        [b'a LIST (special-use Subscribed) "" ("%" x) return (children status (size) subscribed)'],
+        "LIST",
+        c.ListMailboxes(
+            "",
+            ("%", "x"),
+            extended=True,
+            selection=frozenset({c.ListSelection.SPECIAL_USE, c.ListSelection.SUBSCRIBED}),
+            returned=frozenset({c.ListReturn.CHILDREN, c.ListReturn.SUBSCRIBED}),
+            status=(c.StatusItem.SIZE,),
+        ),
+    ),
+    ([b'a LIST "" % RETURN ()'], "LIST", c.ListMailboxes("", ("%",), extended=True)),
+    ([b"a CREATE x (use (\\Sent \\all))"], "CREATE", c.Create("x", ("\\Sent", "\\all"))),
+    ([b'a LSUB "x/" "*"'], "LSUB", c.ListSubscribed("x/", "*")),
     (
         [b"a STATUS x (messages UNSEEN messages)"],
         "STATUS",
@@ -67,6 +81,39 @@ CASES = [
         [b"a STORE 1 FLAGS \\Seen k"],
         "STORE",
         c.Store(ONE, c.StoreOperation.REPLACE, silent=False, flags=("\\Seen", "k"), uid=False),
+    ),
+    (
+        [b"a STORE 1 (unchangedsince 0) +FLAGS (k)"],
+        "STORE",
+        c.Store(ONE, c.StoreOperation.ADD, False, ("k",), uid=False, unchanged_since=0),
+    ),
+    ([b"a SELECT x (condstore)"], "SELECT", c.Select("x", read_only=False, condstore=True)),
+    (
+        [b"a UID FETCH 1 (modseq uid) (changedsince 9223372036854775807)"],
+        "UID FETCH",
+        c.Fetch(ONE, (Attribute.UID, Attribute.MODSEQ), uid=True, changed_since=(1 << 63) - 1),
+    ),
+    (
+        [b"a FETCH 1 fast (CHANGEDSINCE 7)"],
+        "FETCH",
+        c.Fetch(
+            ONE,
+            (Attribute.FLAGS, Attribute.INTERNALDATE, Attribute.SIZE, Attribute.MODSEQ),
+            uid=False,
+            changed_since=7,
+        ),
+    ),
+    (
+        [b"a UID SEARCH RETURN (min Max) MODSEQ 9"],
+        "UID SEARCH",
+        c.Search(
+            ModseqKey(9), uid=True, results=frozenset({c.SearchResult.MIN, c.SearchResult.MAX})
+        ),
+    ),
+    (
+        [b'a SEARCH return () MODSEQ "/flags/\\\\seen" priv 0'],
+        "SEARCH",
+        c.Search(ModseqKey(0), uid=False, results=frozenset({c.SearchResult.ALL})),
     ),
     ([b"a FETCH 1 uid"], "FETCH", c.Fetch(ONE, (Attribute.UID,), uid=False)),
     (

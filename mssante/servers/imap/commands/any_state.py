@@ -1,6 +1,7 @@
 """Commands that are legal in every state (RFC 3501 section 6.1; ID, RFC 2971; ENABLE, RFC 5161)."""
 
 from mssante.servers.imap.commands.capability import capabilities
+from mssante.servers.imap.condstore import CONDSTORE
 from mssante.servers.imap.replies import Reply
 from mssante.servers.imap.session import Session
 from mssante.servers.imap.state import State
@@ -21,9 +22,10 @@ async def identify(session: Session, _command: Id) -> None:
     session.write('* ID ("name" "mssante")\r\n')
 
 
-async def enable(session: Session, _command: Enable) -> None:
-    """ENABLE: none of our extensions needs to be enabled; the answer is never left out."""
-    session.write("* ENABLED\r\n")
+async def enable(session: Session, command: Enable) -> None:
+    """ENABLE: the session has taken note of CONDSTORE; the answer is never left out."""
+    enabled = f" {CONDSTORE}" if CONDSTORE in command.names else ""
+    session.write(f"* ENABLED{enabled}\r\n")
 
 
 async def logout(session: Session, _command: Logout) -> Reply:

@@ -13,15 +13,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from mssante.mail.model import FlagOperation, Flags, StoredMessage
+from mssante.mail.model import FlagOperation, Flags, FolderRow, StoredMessage
 from mssante.mail.ports import BlobUnreadable
 from mssante.mail.view import Columns
 from mssante.servers.imap.flag_texts import FlagTexts
 from mssante.servers.imap.replies import Reply
-from mssante.servers.imap.selected import Picked
+from mssante.servers.imap.selected import Picked, Selected
 from mssante.servers.imap.session import Session, StreamBroken
 from mssante.wire.imap.commands import Fetch
 from mssante.wire.imap.fetch import Attribute, BodySection, FetchItem, Section, SectionText
+from mssante.wire.imap.object_ids import NO_THREAD, email_id
 from mssante.wire.imap.responses import internal_date, literal, literal_head
 from mssante.wire.mime.headers import select_fields
 from mssante.wire.mime.summary import MessageSummary, section_span
@@ -33,9 +34,17 @@ _TURN: Final = 16
 """Messages that are written before other connections get their turn."""
 _PIECE: Final = 65_536
 """Octets of a body that are read and sent at a time."""
-_IN_COLUMNS: Final = frozenset(
-    {Attribute.FLAGS, Attribute.UID, Attribute.INTERNALDATE, Attribute.SIZE}
-)
+_VALUES: Final = {
+    Attribute.FLAGS: "%s",
+    Attribute.UID: "%d",
+    Attribute.INTERNALDATE: "%s",
+    Attribute.SIZE: "%d",
+    Attribute.MODSEQ: "(%d)",
+    Attribute.EMAILID: "(%s)",
+    Attribute.THREADID: "%s",
+}
+"""How the items that the columns have are written."""
+_IN_COLUMNS: Final = _VALUES.keys()
 _SEEN: Final = int(Flags.SEEN)
 _HEADER_TEXTS: Final = frozenset(
     {SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}
@@ -45,15 +54,15 @@ _HEADER_TEXTS: Final = frozenset(
 async def fetch(session: Session, command: Fetch) -> Reply | None:
     """Answer the items of each message."""
     selected = session.selected
-    picked = selected.pick(command.numbers, uid=command.uid)
+    picked = _pick(selected, command)
     items = command.items
     sections = [item for item in items if isinstance(item, BodySection)]
     newly_seen: frozenset[int] = frozenset()
     if not selected.read_only and any(not section.peek for section in sections):
         newly_seen = await _mark_seen(session, picked)
-        picked = selected.pick(command.numbers, uid=command.uid)
+        picked = _pick(selected, command)
     complete = True
-    if _IN_COLUMNS.issuperset(items):
+    if set(items) <= _IN_COLUMNS:
         await _fetch_columns(session, picked, items)
     else:
         complete = await _fetch_messages(session, picked, items, newly_seen)
@@ -62,6 +71,19 @@ async def fetch(session: Session, command: Fetch) -> Reply | None:
     if picked.missing and not command.uid:
         return Reply("NO", "Some of these messages were expunged", "EXPUNGEISSUED")
     return None
+
+
+def _pick(selected: Selected, command: Fetch) -> Picked:
+    """What the command names, as far as it changed since (RFC 7162 section 3.1.4.1)."""
+    picked = selected.pick(command.numbers, uid=command.uid)
+    since = command.changed_since
+    if not since:
+        return picked
+    modseqs = picked.columns.modseqs
+    both = zip(picked.numbers, picked.indexes, strict=True)
+    changed = [(number, index) for number, index in both if modseqs[index] > since]
+    numbers = [number for number, _ in changed]
+    return Picked(numbers, [index for _, index in changed], picked.columns, picked.missing)
 
 
 async def _mark_seen(session: Session, picked: Picked) -> frozenset[int]:
@@ -108,8 +130,7 @@ def _lines(picked: Picked, items: Sequence[FetchItem], texts: FlagTexts, *, end:
 
 def _item_template(item: FetchItem) -> str:
     assert isinstance(item, Attribute)
-    numeric = item in (Attribute.UID, Attribute.SIZE)
-    return f"{item.value} {'%d' if numeric else '%s'}"
+    return f"{item.value} {_VALUES[item]}"
 
 
 def _column(
@@ -120,6 +141,12 @@ def _column(
             return _cut(columns.uids, indexes)
         case Attribute.SIZE:
             return _cut(columns.sizes, indexes)
+        case Attribute.MODSEQ:
+            return _cut(columns.modseqs, indexes)
+        case Attribute.EMAILID:
+            return [email_id(columns.message_id(index)) for index in indexes]
+        case Attribute.THREADID:
+            return [NO_THREAD] * len(indexes)
         case Attribute.FLAGS:
             return [texts[flags] for flags in _cut(columns.flags, indexes)]
         case Attribute.INTERNALDATE:
@@ -157,7 +184,7 @@ async def _fetch_messages(
     makers = [_MAKERS.get(item, item) for item in items if item not in _IN_COLUMNS]
     between = " " if quick else ""
     counts_as_reading = any(_is_content(item) for item in items)
-    says_flags = Attribute.FLAGS in items
+    unasked = _unasked_when_seen(selected, items)
     sent: list[int] = []
     complete = True
     done = 0
@@ -171,10 +198,9 @@ async def _fetch_messages(
                     if counts_as_reading:
                         sent.append(row.uid)
                     message = _Message(stored, MessageSummary.decode(stored.summary))
-                    told = row.uid in newly_seen and not says_flags
-                    tail = f" FLAGS {selected.texts[row.flags]})\r\n" if told else ")\r\n"
+                    tail = unasked(row) if row.uid in newly_seen else b")\r\n"
                     start = starts[row.uid].encode("ascii")
-                    complete &= await _write_row(session, message, makers, start, tail.encode())
+                    complete &= await _write_row(session, message, makers, start, tail)
                     done += 1
                     if done % _TURN == 0:
                         await session.wire.give_way()
@@ -182,6 +208,28 @@ async def _fetch_messages(
         if sent:
             service.consultations.note(session.identity, selected.folder.id, sent)
     return complete
+
+
+def _unasked_when_seen(
+    selected: Selected, items: Sequence[FetchItem]
+) -> Callable[[FolderRow], bytes]:
+    r"""Makes the end of a response whose FETCH has set \Seen: what the client must hear of it
+    beyond the items that it asked for (RFC 3501 section 6.4.5, RFC 7162 section 3.2.4).
+    """
+    texts = selected.texts
+    wanted = (Attribute.UID, Attribute.MODSEQ) if selected.tells_modseqs else ()
+    missing = [item for item in (Attribute.FLAGS, *wanted) if item not in items]
+    template = "".join(f" {_item_template(item)}" for item in missing) + ")\r\n"
+
+    def tail(row: FolderRow) -> bytes:
+        values = {
+            Attribute.FLAGS: texts[row.flags],
+            Attribute.UID: row.uid,
+            Attribute.MODSEQ: row.modseq,
+        }
+        return (template % tuple(values[item] for item in missing)).encode("ascii")
+
+    return tail
 
 
 _FromSummary = Callable[[MessageSummary], bytes]

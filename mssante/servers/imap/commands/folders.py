@@ -1,24 +1,24 @@
-"""The tree of mailboxes: LIST, LSUB, CREATE, DELETE, RENAME, SUBSCRIBE, STATUS, NAMESPACE."""
+"""The tree of mailboxes: CREATE, DELETE, RENAME, SUBSCRIBE, STATUS, NAMESPACE."""
 
-from collections.abc import Iterable
 from typing import Final, assert_never
 
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import Folder, FolderStatus
-from mssante.servers.imap.replies import Rejected
+from mssante.mail.model import Folder, FolderStatus, SpecialUse
+from mssante.servers.imap.folder_names import names_above
+from mssante.servers.imap.replies import Rejected, Reply
 from mssante.servers.imap.session import Session
 from mssante.wire.imap import responses
 from mssante.wire.imap.commands import (
     Create,
     Delete,
-    ListMailboxes,
     Namespace,
     Rename,
     Status,
     StatusItem,
     Subscribe,
 )
-from mssante.wire.imap.list_pattern import SEPARATOR, ListPattern
+from mssante.wire.imap.list_pattern import SEPARATOR
+from mssante.wire.imap.object_ids import mailbox_id
 
 MAX_NAME: Final = 250
 """Characters of a mailbox name that we create."""
@@ -30,59 +30,25 @@ async def namespace(session: Session, _command: Namespace) -> None:
     session.write(f'* NAMESPACE (("" "{SEPARATOR}")) NIL NIL\r\n')
 
 
-async def list_mailboxes(session: Session, command: ListMailboxes) -> None:
-    """LIST and LSUB."""
-    word = "LSUB" if command.subscribed_only else "LIST"
-    if not command.pattern and not command.subscribed_only:
-        # Asks for the separator (RFC 3501 section 6.3.8).
-        session.write(f'* LIST (\\Noselect) "{SEPARATOR}" ""\r\n')
-        return
-    folders = {folder.name: folder for folder in await session.service.folders(session.identity)}
-    listed = {
-        name: folder
-        for name, folder in folders.items()
-        if folder.subscribed or not command.subscribed_only
-    }
-    pattern = ListPattern(_inbox_in_capitals(command.reference + command.pattern))
-    parents = _parents(listed)
-    for name in _in_order(parents | listed.keys()):
-        if pattern.matches(name):
-            attributes = _attributes(listed.get(name), has_children=name in parents)
-            line = f'* {word} {attributes} "{SEPARATOR}" '.encode("ascii")
-            session.wire.write(line + responses.mailbox(name) + b"\r\n")
-
-
-def _inbox_in_capitals(pattern: str) -> str:
-    first, separator, rest = pattern.partition(SEPARATOR)
-    return f"INBOX{separator}{rest}" if first.upper() == "INBOX" else pattern
-
-
-def _parents(names: Iterable[str]) -> set[str]:
-    """The names above these names; those that are no mailbox themselves are listed, too."""
-    parents: set[str] = set()
-    for name in names:
-        while SEPARATOR in name:
-            name = name.rpartition(SEPARATOR)[0]  # noqa: PLW2901 - climbs
-            parents.add(name)
-    return parents
-
-
-def _in_order(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name != "INBOX", name))
-
-
-def _attributes(folder: Folder | None, *, has_children: bool) -> str:
-    attributes = [] if folder is not None else ["\\Noselect"]
-    attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
-    if folder is not None and folder.special_use is not None:
-        attributes.append(folder.special_use.value)
-    return f"({' '.join(attributes)})"
-
-
-async def create(session: Session, command: Create) -> None:
+async def create(session: Session, command: Create) -> Reply:
     """CREATE; names above it need no mailbox of their own."""
     _check_name(command.mailbox)
-    await session.service.create_folder(session.identity, command.mailbox)
+    special_use = await _special_use(session, command) if command.uses else None
+    folder = await session.service.create_folder(session.identity, command.mailbox, special_use)
+    return Reply("OK", "CREATE completed", f"MAILBOXID ({mailbox_id(folder.id)})")
+
+
+async def _special_use(session: Session, command: Create) -> SpecialUse:
+    """The use of a new folder: one of ours, which no other folder of the mailbox has."""
+    known = {use.value.lower(): use for use in SpecialUse}
+    wanted = {use.lower() for use in command.uses}
+    found = known.get(wanted.pop())
+    if found is None or wanted:
+        raise Rejected("NO", "Not a special use of this server", "USEATTR")
+    for folder in await session.service.folders(session.identity):
+        if folder.special_use is found and folder.name != command.mailbox:
+            raise Rejected("NO", "Another mailbox has this special use", "USEATTR")
+    return found
 
 
 async def delete(session: Session, command: Delete) -> None:
@@ -117,7 +83,7 @@ async def subscribe(session: Session, command: Subscribe) -> None:
         if refusal.reason is not Reason.MAILBOX_NONEXISTENT:
             raise
         names = [folder.name for folder in await service.folders(identity)]
-        if command.subscribed and command.mailbox not in _parents(names):
+        if command.subscribed and command.mailbox not in names_above(names):
             raise
     else:
         await service.set_subscribed(folder, subscribed=command.subscribed)
@@ -126,14 +92,22 @@ async def subscribe(session: Session, command: Subscribe) -> None:
 async def status(session: Session, command: Status) -> None:
     """STATUS."""
     folder = await session.service.folder(session.identity, command.mailbox)
+    session.wire.write(await status_line(session, folder, command.items))
+
+
+async def status_line(session: Session, folder: Folder, items: tuple[StatusItem, ...]) -> bytes:
+    """The STATUS response of a folder.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, it was deleted meanwhile.
+    """
     counts = await session.service.status(session.identity, folder)
     limit = session.limits.max_message
-    told = " ".join(f"{item.value} {_count(item, counts, limit)}" for item in command.items)
-    line = b"* STATUS " + responses.mailbox(folder.name)
-    session.wire.write(line + f" ({told})\r\n".encode("ascii"))
+    told = " ".join(f"{item.value} {_told(item, folder, counts, limit)}" for item in items)
+    return b"* STATUS " + responses.mailbox(folder.name) + f" ({told})\r\n".encode("ascii")
 
 
-def _count(item: StatusItem, counts: FolderStatus, max_message: int) -> int:
+def _told(item: StatusItem, folder: Folder, counts: FolderStatus, max_message: int) -> int | str:
     match item:
         case StatusItem.MESSAGES:
             return counts.messages
@@ -145,6 +119,12 @@ def _count(item: StatusItem, counts: FolderStatus, max_message: int) -> int:
             return counts.uidvalidity
         case StatusItem.UNSEEN:
             return counts.unseen
+        case StatusItem.HIGHESTMODSEQ:
+            return counts.highestmodseq
+        case StatusItem.SIZE:
+            return counts.size
+        case StatusItem.MAILBOXID:
+            return f"({mailbox_id(folder.id)})"
         case StatusItem.APPENDLIMIT:
             return max_message
         case _:

@@ -5,6 +5,7 @@ from mssante.servers.imap.replies import Reply
 from mssante.servers.imap.selected import Selected
 from mssante.servers.imap.session import Session
 from mssante.wire.imap.commands import Check, Close, Select, Unselect
+from mssante.wire.imap.object_ids import mailbox_id
 
 
 async def select(session: Session, command: Select) -> Reply:
@@ -21,6 +22,8 @@ async def select(session: Session, command: Select) -> Reply:
         lines.append(f"* OK [UNSEEN {first_unseen + 1}] First unseen message\r\n")
     lines.append(f"* OK [UIDVALIDITY {folder.uidvalidity}] UIDs are valid\r\n")
     lines.append(f"* OK [UIDNEXT {view.uidnext}] Next UID\r\n")
+    lines.append(selected.highestmodseq_line())
+    lines.append(f"* OK [MAILBOXID ({mailbox_id(folder.id)})] Mailbox identifier\r\n")
     session.write("".join(lines))
     if command.read_only:
         return Reply("OK", "EXAMINE completed", "READ-ONLY")

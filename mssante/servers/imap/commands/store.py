@@ -1,11 +1,14 @@
-"""STORE and UID STORE (RFC 3501 section 6.4.6)."""
+"""STORE and UID STORE (RFC 3501 section 6.4.6), also conditional (RFC 7162 section 3.1.3)."""
 
-from mssante.mail.model import FlagOperation
+from dataclasses import dataclass
+
+from mssante.mail.model import FlagOperation, FolderChanges
 from mssante.servers.imap.flag_texts import split_flags
 from mssante.servers.imap.replies import Rejected, Reply
 from mssante.servers.imap.selected import Selected
 from mssante.servers.imap.session import Session
 from mssante.wire.imap.commands import Store, StoreOperation
+from mssante.wire.imap.sequence_set import format_numbers
 
 _OPERATIONS = {
     StoreOperation.REPLACE: FlagOperation.REPLACE,
@@ -28,13 +31,39 @@ async def store(session: Session, command: Store) -> Reply | None:
     picked = selected.pick(command.numbers, uid=command.uid)
     uids = picked.uids
     expected = [_after(picked.columns.flags[index], operation, mask) for index in picked.indexes]
-    changes = await session.service.store_flags(view, uids, operation, mask)
+    changes = await session.service.store_flags(
+        view, uids, operation, mask, command.unchanged_since
+    )
     if changes.rows:
         selected.own_modseqs.add(changes.highestmodseq)
-    _report(session, selected, uids, expected, silent=command.silent, with_uid=command.uid)
-    if picked.missing and not command.uid:
-        return Reply("NO", "Some of these messages were expunged", "EXPUNGEISSUED")
-    return None
+    outcome = _outcome(selected, command, dict(zip(uids, expected, strict=True)), changes)
+    session.write("".join(_lines(selected, command, outcome)))
+    return _reply(selected, command, outcome, missing=picked.missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of the named messages, by UID."""
+
+    expected: dict[int, int]
+    """The flags that the client expects a message to have now."""
+    changed: frozenset[int]
+    failed: frozenset[int]
+    """Those that did not pass the UNCHANGEDSINCE test."""
+
+
+def _outcome(
+    selected: Selected, command: Store, expected: dict[int, int], changes: FolderChanges
+) -> _Outcome:
+    changed = frozenset(row.uid for row in changes.rows)
+    if command.unchanged_since is None:
+        return _Outcome(expected, changed, frozenset())
+    columns, most = selected.view.columns, command.unchanged_since
+    found = ((uid, columns.index_of(uid)) for uid in expected.keys() - changed)
+    failed = frozenset(
+        uid for uid, index in found if index is not None and columns.modseqs[index] > most
+    )
+    return _Outcome(expected, changed, failed)
 
 
 async def _mask(session: Session, command: Store, operation: FlagOperation) -> int:
@@ -55,28 +84,41 @@ def _after(before: int, operation: FlagOperation, mask: int) -> int:
     return before & ~mask if operation is FlagOperation.REMOVE else mask
 
 
-def _report(
-    session: Session,
-    selected: Selected,
-    uids: list[int],
-    expected: list[int],
-    *,
-    silent: bool,
-    with_uid: bool,
-) -> None:
+def _lines(selected: Selected, command: Store, outcome: _Outcome) -> list[str]:
+    """The FETCH responses.
+
+    A CONDSTORE-aware client hears the new mod-sequences also of a silent STORE; and, so that it
+    need not ask, how the messages are that failed the test.
+    """
     columns, texts = selected.view.columns, selected.texts
+    aware, conditional = selected.tells_modseqs, command.unchanged_since is not None
     lines = []
-    for uid, wanted in zip(uids, expected, strict=True):
+    for uid, wanted in outcome.expected.items():
         index = columns.index_of(uid)
         number = selected.number_of(uid)
         if index is None or number is None:
             continue
         flags = columns.flags[index]
-        if silent and flags == wanted:
-            continue
-        lines.append(
-            f"* {number} FETCH (UID {uid} FLAGS {texts[flags]})\r\n"
-            if with_uid
-            else f"* {number} FETCH (FLAGS {texts[flags]})\r\n"
-        )
-    session.write("".join(lines))
+        items = []
+        if command.uid or aware:
+            items.append(f"UID {uid}")
+        says_flags = not command.silent or flags != wanted or uid in outcome.failed
+        if says_flags:
+            items.append(f"FLAGS {texts[flags]}")
+        says_modseq = aware and (says_flags or conditional or uid in outcome.changed)
+        if says_modseq:
+            items.append(f"MODSEQ ({columns.modseqs[index]})")
+        if says_flags or says_modseq:
+            lines.append(f"* {number} FETCH ({' '.join(items)})\r\n")
+    return lines
+
+
+def _reply(selected: Selected, command: Store, outcome: _Outcome, *, missing: bool) -> Reply | None:
+    code = ""
+    if outcome.failed:
+        uids = sorted(outcome.failed)
+        named = uids if command.uid else filter(None, map(selected.number_of, uids))
+        code = f"MODIFIED {format_numbers(named)}"
+    if missing and not command.uid:
+        return Reply("NO", "Some of these messages were expunged", code or "EXPUNGEISSUED")
+    return Reply("OK", "Conditional STORE failed for some", code) if code else None
