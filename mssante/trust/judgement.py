@@ -16,6 +16,7 @@ from cryptography import x509
 
 from mssante.trust.anchors import Trust
 from mssante.trust.certificate_addresses import addresses_of, domains_of
+from mssante.trust.opening import Decryption, Opening, SignedLayer
 from mssante.trust.path import Purpose, find_path
 from mssante.trust.refusals import (
     CertificateRefused,
@@ -27,34 +28,21 @@ from mssante.trust.refusals import (
 from mssante.trust.revocation import Freshness, check_revocation
 from mssante.wire.mime.address_lists import read_addresses
 from mssante.wire.mime.headers import fields
-from mssante.wire.mime.scanner import Part
 from mssante.wire.smime.cms import EnvelopedData, SignedData, SignerInfo
-from mssante.wire.smime.compression import decompress
-from mssante.wire.smime.decryption import DecryptionKey, decrypt, has_integrity
+from mssante.wire.smime.decryption import DecryptionKey, has_integrity
 from mssante.wire.smime.errors import (
-    DecryptionFailed,
     Malformed,
-    NoRecipientKey,
     SignatureInvalid,
     SmimeError,
     Unsupported,
 )
 from mssante.wire.smime.limits import DEFAULT_LIMITS, SmimeLimits
 from mssante.wire.smime.protected_headers import protects_headers, to_show_instead, user_fields
-from mssante.wire.smime.recognition import (
-    Appearance,
-    Layer,
-    appearance,
-    beside,
-    read_layer,
-    scan_entity,
-)
-from mssante.wire.smime.signature import bound_contents, identifies, readings, verify
+from mssante.wire.smime.signature import bound_contents, identifies, verify
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _HEADER_END: Final = re.compile(rb"(?:\A|\n)\r?\n")
 _MAX_SUBJECT: Final = 200
-_FIRST_FIELD: Final = re.compile(rb"\r?\n|[!-9;-~]++[ \t]*+:")
 
 
 @unique
@@ -75,17 +63,6 @@ class Verdict(StrEnum):
 
 
 _ORDER: Final = tuple(Verdict)
-
-
-@unique
-class Decryption(StrEnum):
-    """What became of an encrypted content."""
-
-    OK = "ok"
-    NO_RECIPIENT = "no-recipient"
-    FAIL = "fail"
-    REFUSE = "refuse"
-    """It stands beside clear parts, and is not opened there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,127 +141,9 @@ def judge(
         at: the instant of the judgement, with offset: the reception's, not the signer's claim.
         policy: of the operator.
     """
-    opened = _Opening(keys, policy.limits)
+    opened = Opening(keys, policy.limits)
     opened.open(message)
     return _Judge(message, opened, trust, at, policy).judgement()
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _SignedLayer:
-    object: SignedData
-    contents: tuple[bytes, ...]
-    """Readings of what it covers."""
-
-
-class _Opening:
-    """Peels layers until one stays closed, breaks, or there is none left."""
-
-    def __init__(self, keys: Sequence[DecryptionKey], limits: SmimeLimits) -> None:
-        self._keys = keys
-        self._limits = limits
-        self.layers: list[SignedData | EnvelopedData] = []
-        self.signed: list[_SignedLayer] = []
-        self.failure: SmimeError | None = None
-        self.decryption: Decryption | None = None
-        self.plaintext: bytes | None = None
-        self.root: Part | None = None
-        """Of the innermost entity that was read."""
-        self.looks_signed = False
-        self.looks_encrypted = False
-        self.partly_signed = False
-
-    def open(self, message: bytes) -> None:
-        try:
-            entity = self._peel(message)
-        except SmimeError as error:
-            self.failure = error
-            if isinstance(error, NoRecipientKey):
-                self.decryption = Decryption.NO_RECIPIENT
-            elif self._is_closed():
-                self.decryption = Decryption.FAIL
-        else:
-            self.plaintext = entity
-
-    def _is_closed(self) -> bool:
-        """Whether the failure is that of decrypting the innermost layer."""
-        last = self.layers[-1] if self.layers else None
-        return isinstance(last, EnvelopedData) and self.decryption is None
-
-    def _peel(self, entity: bytes) -> bytes | None:
-        found_any = False
-        for _ in range(self._limits.max_layers + 1):
-            self.root = scan_entity(entity)
-            self._note_appearance(self.root)
-            layer = read_layer(entity, self.root, self._limits)
-            if layer is None:
-                self._look_beside(entity, self.root)
-                return entity if found_any else None
-            found_any = True
-            inner = self._inside(layer)
-            if inner is None:
-                return None
-            entity = inner
-        raise Malformed("nesting-limit")
-
-    def _note_appearance(self, root: Part) -> None:
-        kind = appearance(root)
-        self.looks_signed = self.looks_signed or kind in (
-            Appearance.CLEAR_SIGNED,
-            Appearance.SIGNED,
-        )
-        self.looks_encrypted = self.looks_encrypted or kind is Appearance.ENCRYPTED
-
-    def _look_beside(self, entity: bytes, root: Part) -> None:
-        found = beside(entity, root, self._limits)
-        self.partly_signed = found.signed
-        if found.encrypted:
-            self.looks_encrypted = True
-            self.decryption = Decryption.REFUSE
-            raise Malformed("encrypted-part-not-root")
-
-    def _inside(self, layer: Layer) -> bytes | None:
-        """What a layer covers, not yet verified; None where that is nothing (certs-only)."""
-        match layer.object:
-            case SignedData():
-                return self._inside_signed(layer.object, layer.detached_content)
-            case EnvelopedData():
-                return self._decrypted(layer.object)
-            case _:
-                return decompress(layer.object, self._limits)
-
-    def _inside_signed(self, data: SignedData, detached: bytes | None) -> bytes | None:
-        self.layers.append(data)
-        if detached is None and data.content is None and data.signers:
-            raise Malformed("content-absent")
-        contents: tuple[bytes, ...] = ()
-        if detached is not None:
-            contents = readings(detached)
-        elif data.content is not None:
-            contents = (data.content,)
-        self.signed.append(_SignedLayer(data, contents))
-        if not contents:
-            return None
-        return _signed_reading(data, contents)
-
-    def _decrypted(self, enveloped: EnvelopedData) -> bytes:
-        self.layers.append(enveloped)
-        self.looks_encrypted = True
-        content = decrypt(enveloped, self._keys)
-        # Without authentication a wrong content key shows itself only as a text that is no MIME.
-        if not has_integrity(enveloped) and not _FIRST_FIELD.match(content):
-            raise DecryptionFailed
-        self.decryption = Decryption.OK
-        return content
-
-
-def _signed_reading(data: SignedData, contents: tuple[bytes, ...]) -> bytes:
-    """The reading whose digest a signer signed; the canonical one where none did."""
-    for signer in data.signers:
-        try:
-            return bound_contents(signer, data.content_type, contents)[0]
-        except SmimeError:
-            continue
-    return contents[0]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -298,7 +157,7 @@ class _Authors:
 
 class _Judge:
     def __init__(
-        self, message: bytes, opened: _Opening, trust: Trust, at: datetime, policy: Policy
+        self, message: bytes, opened: Opening, trust: Trust, at: datetime, policy: Policy
     ) -> None:
         self._message = message
         self._opened = opened
@@ -353,10 +212,10 @@ class _Judge:
             return "no-signer"
         return "partial-signature" if opened.partly_signed else ""
 
-    def _signers(self, layer: _SignedLayer) -> list[SignerJudgement]:
+    def _signers(self, layer: SignedLayer) -> list[SignerJudgement]:
         return [self._signer(layer, signer) for signer in layer.object.signers]
 
-    def _signer(self, layer: _SignedLayer, signer: SignerInfo) -> SignerJudgement:
+    def _signer(self, layer: SignedLayer, signer: SignerInfo) -> SignerJudgement:
         """Where every error about one signature ends."""
         certificate: x509.Certificate | None = None
         try:
@@ -368,7 +227,7 @@ class _Judge:
                 verdict, reason, _first_address(certificate), _subject(certificate), certificate
             )
 
-    def _certificate_of(self, layer: _SignedLayer, signer: SignerInfo) -> x509.Certificate:
+    def _certificate_of(self, layer: SignedLayer, signer: SignerInfo) -> x509.Certificate:
         data = layer.object
         for certificate in (*data.certificates, *self._trust.certificates):
             if identifies(signer.identity, certificate):
@@ -378,7 +237,7 @@ class _Judge:
         raise Untrusted("signer-certificate-unavailable")
 
     def _good_signer(
-        self, layer: _SignedLayer, signer: SignerInfo, certificate: x509.Certificate
+        self, layer: SignedLayer, signer: SignerInfo, certificate: x509.Certificate
     ) -> SignerJudgement:
         data = layer.object
         if _embeds_another(layer):
@@ -500,7 +359,7 @@ def _word(error: SmimeError | CertificateRefused) -> tuple[Verdict, str]:
             return Verdict.UNTRUSTED, error.reason
 
 
-def _embeds_another(layer: _SignedLayer) -> bool:
+def _embeds_another(layer: SignedLayer) -> bool:
     """Whether a detached signature carries a content of its own that is not the part beside it."""
     return layer.object.content is not None and layer.object.content not in layer.contents
 

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mssante.trust.anchors import Trust
@@ -98,7 +99,7 @@ def test_sha1_in_a_certificate_below_the_anchor_is_weak(pki):
     from cryptography.hazmat.primitives.asymmetric import padding
 
     old = authority("Old", key=rsa.generate_private_key(65537, 2048))
-    template = asn1_x509.Certificate.load(person(old).certificate.public_bytes(_der()))
+    template = asn1_x509.Certificate.load(person(old).certificate.public_bytes(Encoding.DER))
     tbs = template["tbs_certificate"]
     tbs["signature"]["algorithm"] = "sha1_rsa"
     template["signature_algorithm"]["algorithm"] = "sha1_rsa"
@@ -109,12 +110,6 @@ def test_sha1_in_a_certificate_below_the_anchor_is_weak(pki):
     with pytest.raises((SignatureInvalid, Untrusted)) as caught:
         find_path(end, Trust((old.certificate,)), [], Purpose.SIGN, NOW)
     assert str(caught.value) == "weak-digest"
-
-
-def _der():
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Encoding.DER
 
 
 def test_a_weak_key_of_an_intermediate_is_weak(pki):

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mssante.trust.judgement import Decryption, Policy, Verdict, judge
+from mssante.trust.judgement import Policy, Verdict, judge
+from mssante.trust.opening import Decryption
 from mssante.wire.smime.signing import RsaPadding, Signature, signed_data
 from tests.support.enveloping import (
     by_ecdh,

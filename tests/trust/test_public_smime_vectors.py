@@ -17,7 +17,7 @@ COUNT = 50
 def vectors(shared_data):
     folder = shared_data / "smime" if shared_data else None
     if folder is None or not (folder / "manifest.json").exists():
-        pytest.skip("NO PUBLIC S/MIME VECTORS beside this checkout: they are not checked")
+        pytest.skip("THE PUBLIC S/MIME VECTORS ARE NOT HERE: set MSSANTE_SHARED to their directory")
     return folder, json.loads((folder / "manifest.json").read_text("utf-8"))
 
 

@@ -21,7 +21,7 @@ def walk(data):
         "308030800000 0000",
         "3081030201 01",
         "30 04 1f 81 01 00",
-        "3008 2480 0401aa 0000 00".replace("3008", "3007").removesuffix(" 00"),
+        "3009 2480 0403aabbcc 0000",
     ],
 )
 def test_good_encodings_pass(encoded):
