@@ -21,6 +21,7 @@ from mssante.cli import (
     professional,
     queue,
     serve,
+    smime,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
 from mssante.cli.output import FAILED, CommandFailed, fail
@@ -52,6 +53,7 @@ app.add_typer(organisation.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
+app.add_typer(smime.app)
 app.command()(init.init)
 app.command()(serve.serve)
 
