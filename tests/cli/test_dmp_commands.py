@@ -1,12 +1,14 @@
 """``mssante dmp`` on a real instance, documents filed through the real clerk."""
 
 import asyncio
+import os
 import re
 
 import pytest
 from make_samples import Subject, Version, a_matricule, biology, level1
 
 from mssante.app import open_stores
+from mssante.cli.dmp_export import write_private
 from mssante.directory.model import MailboxState
 from mssante.filing.clerk import Clerk
 from mssante.filing.inspect import InspectLimits, inspect
@@ -300,6 +302,16 @@ def test_an_export_that_cannot_be_written_leaves_nothing(mssante, demo, patient,
     assert (nothing.code, nowhere.code) == (1, 1)
     assert "no current document" in nothing.err
     assert list(tmp_path.glob("*.ZIP")) == []
+
+
+def test_a_private_file_is_private_from_its_first_byte_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "A.ZIP", b"x")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "A.ZIP").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_held_archive_is_shown(mssante, demo, patient):

@@ -596,3 +596,27 @@ async def test_an_archive_for_another_patient_is_kept_back_whole(office):
     assert (plan.withheld, plan.invisible) == ({mailbox.id}, False)
     assert outcome.cause == Cause.OTHER_PERSON
     assert await entries(office, patient) == await entries(office, other) == []
+
+
+async def test_a_document_without_ins_under_anothers_name_is_not_delivered(office):
+    _, mailbox = await office.patient()
+    other = f"{a_matricule(9)}^^^&1.2.250.1.213.1.4.10&ISO^NH"
+    content = level1(Subject(ins=None))
+    archive = an_archive_named(other, content)
+
+    plan, [outcome], _ = await office.carry([a_zip(archive)], [mailbox])
+
+    assert plan.withheld == {mailbox.id}
+    assert outcome.cause == Cause.INS_MISSING
+
+
+def an_archive_named(patient_id, content):
+    """An archive whose metadata name a patient that the document does not."""
+    named = an_archive(level1(), patient_id=patient_id)
+    files = files_of(edited(named, (Subject().ins.encode(), patient_id[:15].encode())))
+    metadata = files[METADATA].replace(
+        sha1(level1()).hexdigest().encode(), sha1(content).hexdigest().encode()
+    )
+    size = f"<rim:Value>{len(level1())}<".encode()
+    metadata = metadata.replace(size, f"<rim:Value>{len(content)}<".encode())
+    return zipped(files | {METADATA: metadata, "IHE_XDM/SUBSET01/DOC00001.XML": content})

@@ -91,7 +91,9 @@ _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END = struct.Struct("<4sHHHHIIH")
 
 
-def raw_zip(members, *, count=None, end=b"", flags=0, method=8, same_offset=False, local=None):
+def raw_zip(
+    members, *, count=None, end=b"", flags=0, method=8, same_offset=False, local=None, tail=b""
+):
     """A ZIP file written field by field, so that fields can lie.
 
     `members`: (name, content, declared size or `None`).
@@ -100,7 +102,7 @@ def raw_zip(members, *, count=None, end=b"", flags=0, method=8, same_offset=Fals
     offset = 0
     for name, content, declared in members:
         deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-        packed = deflater.compress(content) + deflater.flush() if method == 8 else content
+        packed = deflater.compress(content) + deflater.flush() + tail if method == 8 else content
         size = len(content) if declared is None else declared
         crc = zlib.crc32(content)
         if not same_offset:

@@ -138,6 +138,7 @@ ONE = [(b"a", b"x" * 100, None)]
         (raw_zip([(b"a", b"x", 2)]), "zip-damaged"),
         (raw_zip([(b"a", b"xyz", 2)]), "zip-damaged"),
         (raw_zip(ONE, local=b"b"), "zip-damaged"),
+        (raw_zip(ONE, tail=b"a second stream"), "zip-damaged"),
         (raw_zip([(b"a/", b"content", None)]), "zip-damaged"),
         (raw_zip([(b"a", b"x" * 100, None), (b"a", b"x" * 100, None)], same_offset=True), "zip-overlap"),
         (raw_zip(ONE) + b"trailing", "zip-damaged"),
