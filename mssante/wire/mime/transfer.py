@@ -4,6 +4,8 @@ import binascii
 import re
 from typing import Final
 
+import pybase64
+
 from mssante.wire.mime.limits import MimeError, MimeFault
 
 _BLANKS: Final = b" \t\r\n"
@@ -43,14 +45,20 @@ def _decode_base64(encoded: bytes, max_bytes: int) -> bytes:
     clean = encoded.translate(None, _BLANKS)
     if len(clean) // 4 * 3 - 2 > max_bytes:
         raise MimeError(MimeFault.BODY_TOO_LARGE)
+    try:
+        return pybase64.b64decode(clean, validate=True)
+    except binascii.Error:
+        raise _base64_fault(clean) from None
+
+
+def _base64_fault(clean: bytes) -> MimeError:
+    """What is wrong with base64 that cannot be decoded."""
     found = _BASE64.match(clean)
     if found is None:
-        raise MimeError(MimeFault.BASE64_ALPHABET)
-    if len(clean) % 4:
-        # Three characters and two paddings are padding in excess, the rest lacks something.
-        excess = len(found[1]) > -(len(clean) - len(found[1])) % 4
-        raise MimeError(MimeFault.BASE64_ALPHABET if excess else MimeFault.BASE64_TRUNCATED)
-    return binascii.a2b_base64(clean)
+        return MimeError(MimeFault.BASE64_ALPHABET)
+    # Three characters and two paddings are padding in excess, the rest lacks something.
+    excess = len(found[1]) > -(len(clean) - len(found[1])) % 4
+    return MimeError(MimeFault.BASE64_ALPHABET if excess else MimeFault.BASE64_TRUNCATED)
 
 
 def _decode_quoted_printable(encoded: bytes) -> bytes:
