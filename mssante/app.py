@@ -52,6 +52,7 @@ from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.wakeups import FolderListener, SocketWakeups
+from mssante.storage.whitelist import StoredWhiteList
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Stores:
     """By schema name; each has an audit chain of its own."""
     directory: StoredDirectory
     registry: StoredRegistry
+    white_list: StoredWhiteList
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
     dmp_blobs: SegmentBlobs
@@ -144,6 +146,7 @@ async def open_stores(
             databases=databases,
             directory=StoredDirectory(databases["directory"]),
             registry=StoredRegistry(databases["directory"], clock),
+            white_list=StoredWhiteList(databases["directory"], clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
             dmp_blobs=dmp_blobs,

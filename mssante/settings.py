@@ -89,6 +89,19 @@ class Tls:
     """PEM: the server's certificate, then its intermediates."""
     key: Path = Path("tls/server.key")
     """PEM, readable by the service account alone."""
+    operator_certificate: Path = Path("tls/operator.pem")
+    """PEM: the certificate that other operators see, whose name is in the white list, then its
+    intermediates."""
+    operator_key: Path = Path("tls/operator.key")
+    """PEM, readable by the service account alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who is let into the exchange with other operators: ``[trust]``."""
+
+    accept_unverified_signature: bool = False
+    """Whether a white list that is signed is taken although its signature is not verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +192,7 @@ class Settings:
     operator: Operator
     listeners: Listeners = Listeners()
     tls: Tls = Tls()
+    trust: Trust = Trust()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()

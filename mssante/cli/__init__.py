@@ -21,6 +21,7 @@ from mssante.cli import (
     professional,
     queue,
     serve,
+    trust,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
 from mssante.cli.output import FAILED, CommandFailed, fail
@@ -33,6 +34,7 @@ from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
 from mssante.storage.versions import WrongVersion
 from mssante.supervisor import StartFailed
+from mssante.wire.whitelist.reader import WhiteListRefused
 
 app: Final = typer.Typer(
     name="mssante",
@@ -52,6 +54,7 @@ app.add_typer(organisation.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
+app.add_typer(trust.app)
 app.command()(init.init)
 app.command()(serve.serve)
 
@@ -65,6 +68,7 @@ _EXPECTED: Final = (
     Refusal,
     KeyUnavailable,
     StartFailed,
+    WhiteListRefused,
     WrongVersion,
 )
 """What a command may run into; each message is written for the person who typed it."""
