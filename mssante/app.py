@@ -35,7 +35,7 @@ from mssante.mail.mailboxes import MailboxService
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
-from mssante.servers.limits import ConnectionLimits
+from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
 from mssante.servers.smtp.submission import SubmissionServer
 from mssante.servers.tls import server_context
@@ -213,6 +213,7 @@ class Worker:
             total=settings.limits.connections,
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
+        memory = ByteBudget()
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
@@ -235,6 +236,7 @@ class Worker:
             clock=stores.clock,
             limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             connections=connections,
+            memory=memory,
         )
         self.imap = ImapServer(
             self.mailboxes,
@@ -245,6 +247,7 @@ class Worker:
                 max_connections=settings.limits.connections,
                 seconds_of_silence=settings.limits.imap_idle_seconds,
             ),
+            memory,
         )
 
     async def start(self, listening: Listening) -> None:

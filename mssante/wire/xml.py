@@ -39,7 +39,7 @@ _CODECS: Final = {
 }
 
 _PARSER_TEXT_LIMIT: Final = 9_000_000
-"""Below this size no text node can reach the parser's own limit of 10 MB."""
+"""Below this size, in UTF-8, no text node can reach the parser's own limit of 10 MB."""
 
 
 class XmlRefused(ValueError):
@@ -95,6 +95,7 @@ def parse_xml(content: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> etree._Elem
     if declaration is None and _DECLARED.match(content, start):
         raise XmlRefused("malformed", "line 1")
     _refuse_doctype(content, declaration.end() if declaration else start)
+    encoded = _in_utf8(content, declaration, has_bom=start > 0)
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
@@ -103,10 +104,11 @@ def parse_xml(content: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> etree._Elem
         dtd_validation=False,
         remove_comments=True,
         remove_pis=True,
-        huge_tree=len(content) > _PARSER_TEXT_LIMIT,
+        # Latin-1 may double on its way to UTF-8, Windows-1252 may become three times as long.
+        huge_tree=len(encoded) > _PARSER_TEXT_LIMIT,
     )
     try:
-        root = etree.fromstring(_in_utf8(content, declaration, has_bom=start > 0), parser)
+        root = etree.fromstring(encoded, parser)
     except etree.XMLSyntaxError as error:
         raise _translated(error) from None
     if _deeper_than(limits.depth)(root):

@@ -184,3 +184,15 @@ def test_check_says_that_archives_are_not_read_yet(run, tmp_path):
 
 def test_check_of_a_missing_file_fails(run, tmp_path):
     assert run("dmp", "check", tmp_path / "nothing.xml").code == 1
+
+
+def test_a_version_of_thousands_of_digits_stays_a_text(run, tmp_path):
+    digits = "9" * 5000
+    file = tmp_path / "odd.xml"
+    content = biology().replace(
+        b'<versionNumber value="1"/>', f'<versionNumber value="{digits}"/>'.encode()
+    )
+    file.write_bytes(content)
+
+    [document] = json.loads(run("dmp", "check", str(file), "--json").stdout)["documents"]
+    assert document["version"] == digits

@@ -109,6 +109,14 @@ def test_a_text_node_over_10_mb_is_read():
     assert len(root.text) == 12_000_000
 
 
+@pytest.mark.parametrize(("encoding", "letter"), [("ISO-8859-1", "é"), ("windows-1252", "€")])
+def test_a_text_that_passes_10_mb_only_in_utf8_is_read(encoding, letter):
+    declaration = f'<?xml version="1.0" encoding="{encoding}"?>'
+    root = parse_xml(f"{declaration}<a>{letter * 6_000_000}</a>".encode(encoding))
+
+    assert len(root.text) == 6_000_000
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(content):
     for whole in (content, b"<a>" + content + b"</a>"):

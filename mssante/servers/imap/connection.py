@@ -16,6 +16,7 @@ from mssante.servers.imap.commands.capability import capabilities
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.session import Session
 from mssante.servers.imap.state import State
+from mssante.servers.limits import ByteBudget
 from mssante.wire.imap.errors import GrammarError, UnknownCharset
 from mssante.wire.imap.grammar import command_tag, parse_command
 from mssante.wire.imap.reader import (
@@ -32,6 +33,9 @@ _LOG: Final = logging.getLogger(__name__)
 _GATHERED: Final = 65_536
 """Octets of answers that are gathered before they are handed to the transport."""
 _HIGH_WATER: Final = 262_144
+_FREE: Final = 393_216
+"""Octets that a connection may hold without a share of the memory: a long line and what is read
+ahead of it."""
 _TURN: Final = 64
 """Pipelined commands after which other connections get their turn."""
 _LONGEST_TICK: Final = 15.0
@@ -51,10 +55,13 @@ class Connection(asyncio.Protocol):
         tls: ssl.SSLContext,
         *,
         implicit_tls: bool,
+        memory: ByteBudget,
         opened: Callable[["Connection"], bool],
         closed: Callable[["Connection"], None],
     ) -> None:
-        """`opened` says whether there is room for one more; `closed` is called once in any case."""
+        """`opened` says whether there is room for one more; `closed` is called once in any case.
+        `memory` is what the messages that all connections send may take together.
+        """
         self._session = make_session(self)
         self._limits = limits
         self._tls = tls
@@ -62,6 +69,9 @@ class Connection(asyncio.Protocol):
         self._opened = opened
         self._closed = closed
         self._reader = CommandReader()
+        self._share = memory.share()
+        self._in_work = 0
+        """Octets of the command that is being run."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
@@ -95,6 +105,9 @@ class Connection(asyncio.Protocol):
         """The client sent something."""
         self._last_data = self._loop.time()
         self._reader.feed(data)
+        if not self._account():
+            self._reader.give_up_literal()
+            self._account()
         if self._reader.has_enough and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -119,6 +132,10 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+        # This object and its session know each other: it would keep the octets until the garbage
+        # collector comes.
+        self._reader.close()
+        self._share.resize(0)
         self._closed(self)
 
     # --- the wire of the session ---------------------------------------------
@@ -269,7 +286,10 @@ class Connection(asyncio.Protocol):
                 case ContinuationNeeded():
                     self.write(continuation("OK"))
                 case CommandReceived():
+                    self._in_work = sum(map(len, event.fragments))
                     await self._command(event)
+                    self._in_work = 0
+                    self._account()
                 case CommandRefused():
                     self._refuse(event)
             done += 1
@@ -299,11 +319,24 @@ class Connection(asyncio.Protocol):
         text = event.reason.value
         if event.reason is RefusedFor.LITERAL_TOO_LARGE:
             self.write(completion(tag, "NO", text, "TOOBIG"))
+        elif event.reason is RefusedFor.NO_ROOM:
+            # Not the client's fault, so it does not count as a bad command.
+            self.write(completion(tag, "NO", text, "UNAVAILABLE"))
+            self._account()
+            return
         else:
             self.write(completion(tag, "BAD", text))
         if event.fatal:
             self._end(text)
         self._count_bad_command()
+
+    def _account(self) -> bool:
+        """Book what this connection holds; whether there is room for it.
+
+        Commands of an ordinary size are free: only messages can fill a server.
+        """
+        held = self._reader.held + self._in_work
+        return self._lost or self._share.resize(held if held > _FREE else 0)
 
     def _count_bad_command(self) -> None:
         self._bad_commands += 1

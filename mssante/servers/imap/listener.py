@@ -11,6 +11,7 @@ from mssante.servers.imap.connection import Connection
 from mssante.servers.imap.dispatch import HANDLERS
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.session import Session, SignIn
+from mssante.servers.limits import ByteBudget
 
 _BACKLOG: Final = 512
 
@@ -24,17 +25,20 @@ class ImapServer:
         sign_in: SignIn,
         tls: ssl.SSLContext,
         limits: ImapLimits | None = None,
+        memory: ByteBudget | None = None,
     ) -> None:
         """Args:
         service: the mailboxes of this process; its `start` and `close` are the caller's.
         sign_in: the authenticator.
         tls: for both kinds of listener; a renewed certificate can be loaded into it at any time.
         limits: budgets of each connection.
+        memory: for messages on their way in, where several listeners share it.
         """
         self._service = service
         self._sign_in = sign_in
         self._tls = tls
         self._limits = limits or ImapLimits()
+        self._memory = memory or ByteBudget()
         self._census = Census(self._limits.max_connections_per_account)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
@@ -55,6 +59,7 @@ class ImapServer:
                 self._limits,
                 self._tls,
                 implicit_tls=implicit_tls,
+                memory=self._memory,
                 opened=self._opened,
                 closed=self._connections.discard,
             )

@@ -64,6 +64,7 @@ class RefusedFor(Enum):
     LINE_TOO_LONG = "Command line too long"
     LITERAL_TOO_LARGE = "Literal too large"
     TOO_MANY_LITERALS = "Too many literals"
+    NO_ROOM = "Too much is being sent at the moment, try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +135,31 @@ class CommandReader:
         return len(self._buffer)
 
     @property
+    def held(self) -> int:
+        """Octets in memory: received and not yet handed out."""
+        return len(self._buffer) + sum(map(len, self._fragments))
+
+    def give_up_literal(self) -> None:
+        """Keep nothing of the command whose literal is being received: it will be refused.
+
+        Its end is still looked for, so that both sides agree where the next command begins. Between
+        literals nothing happens: lines are short.
+        """
+        if self._awaited is not None and self._discarding is None:
+            self._discarding = RefusedFor.NO_ROOM
+            del self._fragments[1:]
+            self._take_literal(self._awaited)
+
+    @property
     def has_enough(self) -> bool:
         """Whether more bytes than the command in work needs are waiting: reading can pause."""
         return len(self._buffer) > (self._awaited or self.limits.max_line) + _READ_AHEAD
+
+    def close(self) -> None:
+        """Forget everything: nothing more is read."""
+        self._dead = True
+        self._buffer.clear()
+        self._reset()
 
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed."""

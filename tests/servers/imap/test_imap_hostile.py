@@ -6,6 +6,7 @@ import pytest
 from tests.servers.imap.imap_site import LOGIN, PASSWORD, a_mail
 
 from mssante.servers.imap.limits import ImapLimits
+from mssante.servers.limits import ByteBudget
 
 
 async def test_a_stranger_gets_no_large_literal(process, connect):
@@ -37,6 +38,47 @@ async def test_a_large_literal_that_does_not_wait_is_drained(site, connect):
 
     assert await client.line() == b"a NO [TOOBIG] Literal too large"
     assert await client.line() == b"c OK NOOP completed"
+
+
+async def test_messages_that_many_send_at_once_share_the_memory(process, connect):
+    budget = process.server._memory = ByteBudget(5_000_000)
+    clients = [await connect(process) for _ in range(4)]
+    least = budget.left
+    for client in clients:
+        client.send(b"a APPEND INBOX {2000000+}\r\n")
+    for _ in range(20):
+        for client in clients:
+            client.send(b"\r\n" * 50_000)
+            await client.writer.drain()
+            await asyncio.sleep(0.002)
+        least = min(least, budget.left)
+    for client in clients:
+        client.send(b"\r\n")
+    answers = [await client.line() for client in clients]
+    refused = [answer for answer in answers if answer.startswith(b"a NO [UNAVAILABLE]")]
+
+    assert 0 <= least < 2_000_000
+    assert 1 <= len(refused) < 4
+    assert len([answer for answer in answers if answer.startswith(b"a OK")]) == 4 - len(refused)
+    assert budget.left == 5_000_000
+    for client in clients:
+        await client.append("INBOX", a_mail())
+
+
+async def test_a_client_that_leaves_inside_a_message_gives_its_memory_back(process, connect):
+    budget = process.server._memory = ByteBudget(5_000_000)
+    client = await connect(process)
+    client.send(b"a APPEND INBOX {4000000+}\r\n" + b"x" * 2_000_000)
+    while budget.left > 3_500_000:
+        await asyncio.sleep(0.01)
+    [connection] = process.server._connections
+    client.writer.transport.abort()
+    while process.server.connections:
+        await asyncio.sleep(0.01)
+
+    assert budget.left == 5_000_000
+    # The object itself may live on until the garbage collector comes.
+    assert connection.buffered == 0
 
 
 async def test_a_message_of_the_limit_is_taken_and_one_octet_more_not(site, connect):

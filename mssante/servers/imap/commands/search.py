@@ -23,6 +23,8 @@ async def search(session: Session, command: Search) -> None:
     if command.uid:
         uids = everything.columns.uids
         answers = [uids[index] for index in found]
+    elif isinstance(everything.indexes, range):  # nothing went: the row of message n is n - 1
+        answers = [index + 1 for index in found]
     else:
         number_at = dict(zip(everything.indexes, everything.numbers, strict=True))
         answers = [number_at[index] for index in found]
