@@ -41,6 +41,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
+    "reception": ("smtp",),
     "imap": ("imap", "imaps"),
 }
 """The listeners of each role, by their names in the settings."""
