@@ -53,6 +53,7 @@ from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
+from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
 
@@ -63,6 +64,8 @@ Listening = Mapping[str, Sequence[socket.socket]]
 
 _SLOT_SECONDS: Final = 30.0
 """How long to wait for a slot whose former process is just ending."""
+_ORPHAN_SECONDS: Final = 5.0
+"""The same for a slot that nobody serves any more."""
 
 
 def layout_of(settings: Settings) -> Layout:
@@ -285,15 +288,22 @@ class Worker:
 
     async def stop(self) -> None:
         """Accept nothing more, let what is under way end, keep the rest for the next start."""
+        async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
+            steps.push_async_callback(self.authenticator.flush)
+            steps.push_async_callback(self.mailboxes.close)
+            steps.push_async_callback(self.courier.stop)
+            steps.push_async_callback(self._close_doors)
+
+    async def _close_doors(self) -> None:
         grace = self._stores.settings.workers.stop_seconds / 2
-        await asyncio.gather(
+        for outcome in await asyncio.gather(
             self.submission.stop(grace_seconds=grace),
             self.reception.stop(grace_seconds=grace),
             self.imap.close(grace=grace),
-        )
-        await self.courier.stop()
-        await self.mailboxes.close()
-        await self.authenticator.flush()
+            return_exceptions=True,
+        ):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
@@ -331,14 +341,24 @@ def run_worker(
         adopted = [
             other
             for other in (orphans if slot == slots[0] else [])
-            if locks.enter_context(hold_slot(layout, other, seconds=0))
+            # Its former process may be ending just now: with fewer workers than before a restart.
+            if locks.enter_context(hold_slot(layout, other, _ORPHAN_SECONDS))
         ]
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready))
+        for other in orphans if slot == slots[0] else []:
+            if other not in adopted:
+                _LOG.error("a former slot is held by another process", extra={"slot": other})
+        is_first = slot == slots[0]
+        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
     return 0
 
 
 async def _serve(
-    settings: Settings, slots: Sequence[str], listening: Listening, ready: Callable[[], None]
+    settings: Settings,
+    slots: Sequence[str],
+    listening: Listening,
+    ready: Callable[[], None],
+    *,
+    is_first: bool,
 ) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -350,8 +370,16 @@ async def _serve(
         worker = Worker(stores, spools)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
+        upkeep = Upkeep(
+            stores.layout,
+            stores.clock,
+            [spool.database for spool in spools],
+            dict(stores.databases) if is_first else None,
+        )
+        stack.push_async_callback(upkeep.close)
         try:
             await worker.start(listening)
+            upkeep.start()
             ready()
             await stopping.wait()
         finally:

@@ -136,7 +136,7 @@ class Limits:
     """Recipients of one message; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
     connections: int = _bounded(10_000, 1, 1_000_000)
     """Open connections of one worker, all listeners together."""
-    connections_per_peer: int = _bounded(100, 0, 1_000_000)
+    connections_per_peer: int = _bounded(1_000, 0, 1_000_000)
     """Open connections of one network address at one worker; 0 is no limit of their own."""
     smtp_idle_seconds: int = _bounded(300, 10, 86_400)
     """Silence that ends an SMTP session; RFC 5321 section 4.5.3.2.7 asks for five minutes."""

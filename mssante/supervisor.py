@@ -38,6 +38,7 @@ _BIND_SECONDS: Final = 15.0
 """How long to wait for ports that the workers of a killed supervisor are just letting go."""
 _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
+_NO_FORK_PAUSE: Final = 1.0
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
@@ -160,6 +161,8 @@ class Supervisor:
                 raise StartFailed(
                     f"worker {failed[0].slot} ended before it was ready: its reason is in the log above"
                 )
+            for dead in failed:  # in the moment in which the last one became ready
+                self._replace(dead)
         if not missing:
             ports = ", ".join(
                 f"{name} {address[1]}"
@@ -174,12 +177,19 @@ class Supervisor:
             for slot, (at, pause) in list(self._due.items()):
                 if at <= now:
                     del self._due[slot]
-                    self._start(slot, ready, pause=pause)
+                    self._restart(slot, ready, pause)
             select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
             self._drain()
             for dead in self._reap():
                 self._replace(dead)
         self._stop_workers()
+
+    def _restart(self, slot: str, ready: int, pause: float) -> None:
+        try:
+            self._start(slot, ready, pause=pause)
+        except OSError:  # no memory or no process left: to give up would end the other workers, too
+            _LOG.exception("a worker cannot be started now", extra={"slot": slot})
+            self._due[slot] = (time.monotonic() + _NO_FORK_PAUSE, pause)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

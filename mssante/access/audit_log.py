@@ -66,30 +66,41 @@ class CondensedAudit:
             window.uncounted += 1
             window.last = entry
             return
-        self._windows[key] = _Window(self._clock.now(), entry)
-        await self._log.record(entry)
+        self._windows[key] = window = _Window(self._clock.now(), entry)
+        try:
+            await self._log.record(entry)
+        except BaseException:
+            # The next one must be written at once, not counted behind one that is not there.
+            if self._windows.get(key) is window:
+                del self._windows[key]
+            raise
 
     async def flush(self) -> None:
         """Write all counts now (at the end of the process)."""
-        windows, self._windows = self._windows, {}
-        for window in windows.values():
-            await self._write(window)
+        for key in list(self._windows):
+            await self._end(key)
 
     async def _write_ended(self) -> None:
         now = self._clock.now()
-        ended: list[_Window] = []
         # Insertion order is time order: the oldest windows stand first.
         for key, window in list(self._windows.items()):
             if abs(now - window.began) < self._period:
                 break
-            ended.append(self._windows.pop(key))
-        for window in ended:
-            await self._write(window)
+            await self._end(key)
 
-    async def _write(self, window: _Window) -> None:
-        if window.uncounted:
-            facts = {**window.last.facts, "count": window.uncounted}
+    async def _end(self, key: Hashable) -> None:
+        """Close a window and write its count; one that cannot be written is kept."""
+        window = self._windows.pop(key, None)
+        if window is None or not window.uncounted:
+            return
+        facts = {**window.last.facts, "count": window.uncounted}
+        try:
             await self._log.record(replace(window.last, facts=facts))
+        except BaseException:
+            kept = self._windows.setdefault(key, window)
+            if kept is not window:
+                kept.uncounted += window.uncounted
+            raise
 
 
 _OVERFLOW: Final = "overflow"

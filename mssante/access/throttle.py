@@ -32,7 +32,8 @@ class Patience:
 PAIR: Final = Patience(free_failures=5)
 """One login from one peer: someone types, or guesses."""
 PEER: Final = Patience(free_failures=50)
-"""One peer, any login: a whole hospital may stand behind one address."""
+"""One peer, any login: a whole hospital may stand behind one address. Of each pair only the free
+failures count here."""
 LOGIN: Final = Patience(free_failures=30, longest_wait=timedelta(minutes=1))
 """One login from anywhere. The wait stays short, since it also shuts out the login's owner."""
 
@@ -70,12 +71,12 @@ class Throttle:
     def failed(self, login: str, peer: str) -> None:
         """Count a failure."""
         network = network_of(peer)
-        for key, patience in (
-            ((login, network), PAIR),
-            (("", network), PEER),
-            ((login, ""), LOGIN),
-        ):
-            self._count(key, patience)
+        self._count((login, ""), LOGIN)
+        # Who fails again and again with one login is slowed down by the pair's count. The peer's
+        # counts the breadth of an attempt: else one phone with an old password would in the end
+        # shut out the whole hospital behind its address.
+        if self._count((login, network), PAIR) <= PAIR.free_failures:
+            self._count(("", network), PEER)
 
     def succeeded(self, login: str, peer: str) -> None:
         """The pair is trusted again; the peer and the login from elsewhere keep their counts, or
@@ -87,7 +88,8 @@ class Throttle:
         record = self._records.get(key)
         return record is not None and self._clock.now() < record.open_again
 
-    def _count(self, key: tuple[str, str], patience: Patience) -> None:
+    def _count(self, key: tuple[str, str], patience: Patience) -> int:
+        """Count a failure under a key; how many there are in a row."""
         now = self._clock.now()
         record = self._records.pop(key, None)
         failures = 1 if record is None or now >= record.forget_at else record.failures + 1
@@ -96,6 +98,7 @@ class Throttle:
         self._records[key] = _Record(failures, open_again, open_again + self._memory)
         if len(self._records) > self._max_records:
             del self._records[next(iter(self._records))]
+        return failures
 
 
 def network_of(peer: str) -> str:

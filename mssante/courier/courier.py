@@ -22,6 +22,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 64
 """Journeys under way in one process: enough to fill the writers' groups."""
+_LEAST_ROOM: Final = 8
+"""Taken from each spool at each look however much new mail comes in: what waits since an earlier start
+or is tried again must not wait for the end of the rush."""
 LARGE: Final = 1 << 20
 """Octets above which a message is large."""
 MOST_LARGE_AT_ONCE: Final = 4
@@ -84,15 +87,16 @@ class Courier:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_into(self, spool: WorkerSpool) -> None:
-        while room := max(0, 2 * MOST_AT_ONCE - len(self._tasks)):
+        while True:
+            room = 2 * MOST_AT_ONCE - len(self._tasks)
             try:
-                entries = await spool.due(room)
+                entries = await spool.due(max(room, _LEAST_ROOM))
             except Exception:  # noqa: BLE001 - it may be readable again in a second
                 _LOG.exception("the spool cannot be read")
                 return
             for entry in entries:
                 self._begin(entry, spool)
-            if len(entries) < room:
+            if room <= _LEAST_ROOM or len(entries) < room:
                 return
             await asyncio.sleep(0)
 

@@ -16,11 +16,9 @@ from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import AuditLog
 from mssante.access.identity import Identity
 from mssante.kernel.opaque import OpaqueId, id_text
-from mssante.wire.imap.sequence_set import format_numbers
+from mssante.mail.uid_ranges import uid_ranges
 
 GATHERED_SECONDS: Final = 2.0
-_MOST_TEXT: Final = 4_000
-"""Characters of UID ranges in one entry; scattered UIDs are cut into several entries."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -81,18 +79,12 @@ class Consultations:
 
 
 def _entries(reading: _Reading) -> Iterable[AuditEntry]:
-    ranges = format_numbers(sorted(reading.uids)).split(",")
-    while ranges:
-        length = taken = 0
-        while taken < len(ranges) and length + len(ranges[taken]) < _MOST_TEXT:
-            length += len(ranges[taken]) + 1
-            taken += 1
+    for uids in uid_ranges(reading.uids):
         yield AuditEntry(
             AuditKind.CONSULTATION,
             "FETCH",
             "done",
             actor=reading.identity.account_id,
             subject=reading.identity.mailbox.id,
-            facts={"folder": id_text(reading.folder), "uids": ",".join(ranges[:taken])},
+            facts={"folder": id_text(reading.folder), "uids": uids},
         )
-        del ranges[:taken]

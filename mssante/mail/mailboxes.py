@@ -149,8 +149,7 @@ class MailboxService:
             Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
         """
         folder = await self.folder(identity, name)
-        await self._store.delete_folder(folder.number)
-        self.on_folder_changed(folder.number, 1 << 63)
+        await self._store.delete_folder(folder.number, identity.account_id)
 
     async def rename_folder(self, identity: Identity, name: str, new_name: str) -> None:
         """Rename a folder and those below it; INBOX is emptied into the new folder instead
@@ -161,7 +160,7 @@ class MailboxService:
         """
         folder = await self.folder(identity, name)
         if folder.name != INBOX:
-            await self._store.rename_folder(folder.number, new_name)
+            await self._store.rename_folder(folder.number, new_name, identity.account_id)
             return
         target = await self._store.create_folder(identity.mailbox.id, new_name)
         reader = identity.reader_id
@@ -174,7 +173,7 @@ class MailboxService:
         await self._store.store_flags(
             folder.number, reader, moved, FlagOperation.ADD, int(Flags.DELETED)
         )
-        await self._store.expunge(folder.number, moved)
+        await self._store.expunge(folder.number, moved, identity.account_id)
 
     async def set_subscribed(self, folder: Folder, *, subscribed: bool) -> None:
         """Subscribe or unsubscribe a folder."""
@@ -260,10 +259,11 @@ class MailboxService:
         await self._absorb(view, changes)
         return changes
 
-    async def expunge(self, view: FolderView, uids: Sequence[int]) -> None:
+    async def expunge(self, identity: Identity, view: FolderView, uids: Sequence[int]) -> None:
         r"""Remove those of `uids` that have \Deleted; the view shows it on return."""
         if uids:
-            await self._absorb(view, await self._store.expunge(view.number, uids))
+            changes = await self._store.expunge(view.number, uids, identity.account_id)
+            await self._absorb(view, changes)
 
     async def _absorb(self, view: FolderView, changes: FolderChanges) -> None:
         """Take in the answer of our own change, where nothing else happened in between."""

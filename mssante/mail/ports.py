@@ -121,8 +121,8 @@ class Mailboxes(Protocol):
         """
         ...
 
-    async def delete_folder(self, folder: int) -> None:
-        """Delete a folder with its messages. Its UIDVALIDITY is never given again, so a folder
+    async def delete_folder(self, folder: int, actor: OpaqueId | None = None) -> None:
+        """Delete a folder with its messages; the audit says that `actor` (an account) did it. Its UIDVALIDITY is never given again, so a folder
         created later under the same name is a new one to every client (RFC 9051 section 2.3.1.1).
 
         Raises:
@@ -130,8 +130,8 @@ class Mailboxes(Protocol):
         """
         ...
 
-    async def rename_folder(self, folder: int, name: str) -> None:
-        """Rename a folder; those below it (``name/...``) move with it. Messages, UIDs and
+    async def rename_folder(self, folder: int, name: str, actor: OpaqueId | None = None) -> None:
+        """Rename a folder, for the audit by `actor`; those below it (``name/...``) move with it. Messages, UIDs and
         UIDVALIDITY stay: the new name never bore another folder with the same UIDVALIDITY.
 
         Raises:
@@ -208,8 +208,10 @@ class Mailboxes(Protocol):
         """Add a message to a folder."""
         ...
 
-    async def expunge(self, folder: int, uids: Sequence[int]) -> FolderChanges:
-        r"""Remove those of `uids` that have \Deleted; leaves tombstones.
+    async def expunge(
+        self, folder: int, uids: Sequence[int], actor: OpaqueId | None = None
+    ) -> FolderChanges:
+        r"""Remove those of `uids` that have \Deleted, for the audit by `actor`; leaves tombstones.
 
         Returns:
             The UIDs that went, under one new modseq.

@@ -48,15 +48,15 @@ def flush(conn: Connection, tables: AuditTables) -> None:
     pending: list[tuple[int, AuditEntry]] = conn.info.pop(_PENDING, [])
     if not pending:
         return
-    found = conn.execute(tables.read_head).one()
+    found = tables.read_head.first(conn, {})
     sequence, head = int(found.sequence), bytes(found.head)
     rows: list[dict[str, object]] = []
     for at, entry in pending:
         sequence += 1
         row, head = _row(entry, sequence, at, head)
         rows.append(row)
-    conn.execute(tables.add, rows)
-    conn.execute(tables.write_head, {"new_sequence": sequence, "new_head": head})
+    tables.add.do(conn, rows)
+    tables.write_head.do(conn, {"new_sequence": sequence, "new_head": head})
 
 
 def _row(entry: AuditEntry, sequence: int, at: int, head: bytes) -> tuple[dict[str, object], bytes]:
@@ -141,8 +141,10 @@ def verify(conn: Connection, tables: AuditTables, database: str) -> ChainReport:
         erased += is_erased
         if fault:
             faults.append(f"entry {sequence}: {fault}")
-    stored = conn.execute(select(tables.head.c.sequence, tables.head.c.head)).one()
-    if (int(stored.sequence), bytes(stored.head)) != (sequence, head):
+    stored = conn.execute(select(tables.head.c.sequence, tables.head.c.head)).one_or_none()
+    if stored is None:
+        faults.append("the head is missing")
+    elif (int(stored.sequence), bytes(stored.head)) != (sequence, head):
         faults.append(f"the head says {stored.sequence} entries, the chain has {sequence}")
     return ChainReport(database, sequence, head.hex(), erased, tuple(faults))
 
@@ -163,6 +165,7 @@ def _check_columns(row: Row[Any]) -> tuple[str | None, bool]:
     """Whether the columns beside the leaf say what the leaf says."""
     leaf = _decode(bytes(row.leaf))
     for name, value in (
+        ("seq", row.sequence),
         ("at", row.at),
         ("kind", row.kind),
         ("actor", bytes(row.actor).hex() if row.actor else None),

@@ -40,6 +40,7 @@ from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.storage import audit
 from mssante.storage.database import Database
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.directory import (
     ACCOUNT,
     DOMAIN,
@@ -79,10 +80,10 @@ _MAILBOX_COLUMNS: Final = (
     MAILBOX.c.feeds_dmp,
 )
 
-_ACCOUNT_BY_LOGIN: Final[_Rows] = (
+_ACCOUNT_BY_LOGIN: Final = Prepared(
     select(*_ACCOUNT_COLUMNS).select_from(_ACCOUNTS).where(ACCOUNT.c.login == bindparam("login"))
 )
-_ACCOUNT_BY_OWN_ADDRESS: Final[_Rows] = (
+_ACCOUNT_BY_OWN_ADDRESS: Final = Prepared(
     select(*_ACCOUNT_COLUMNS)
     .select_from(
         MAILBOX.join(MAILBOX_ACCESS, MAILBOX_ACCESS.c.mailbox_id == MAILBOX.c.id).join(
@@ -93,14 +94,14 @@ _ACCOUNT_BY_OWN_ADDRESS: Final[_Rows] = (
     .order_by(MAILBOX_ACCESS.c.created_at, ACCOUNT.c.id)
     .limit(1)
 )
-_ACCESSES_OF_ACCOUNT: Final[_Rows] = (
+_ACCESSES_OF_ACCOUNT: Final = Prepared(
     select(*_MAILBOX_COLUMNS, MAILBOX_ACCESS.c.may_send, MAILBOX_ACCESS.c.is_owner)
     .select_from(MAILBOX_ACCESS.join(MAILBOX, MAILBOX.c.id == MAILBOX_ACCESS.c.mailbox_id))
     .where(MAILBOX_ACCESS.c.account_id == bindparam("account_id"))
     .order_by(MAILBOX_ACCESS.c.is_owner.desc(), MAILBOX.c.address_key)
 )
-_MAILBOX_BY_ADDRESS: Final[_Rows] = select(*_MAILBOX_COLUMNS).where(
-    MAILBOX.c.address_key == bindparam("address_key")
+_MAILBOX_BY_ADDRESS: Final = Prepared(
+    select(*_MAILBOX_COLUMNS).where(MAILBOX.c.address_key == bindparam("address_key"))
 )
 _MAILBOXES_BY_ID: Final[_Rows] = select(*_MAILBOX_COLUMNS).where(
     MAILBOX.c.id.in_(bindparam("ids", expanding=True))
@@ -111,7 +112,7 @@ _MAILBOX_PAGE: Final[_Rows] = (
     .order_by(MAILBOX.c.address_key)
     .limit(bindparam("page"))
 )
-_DOMAIN_EXISTS: Final[_Rows] = select(DOMAIN.c.id).where(DOMAIN.c.name == bindparam("name"))
+_DOMAIN_EXISTS: Final = Prepared(select(DOMAIN.c.id).where(DOMAIN.c.name == bindparam("name")))
 _DOMAINS: Final[_Rows] = select(DOMAIN.c.id, DOMAIN.c.name, DOMAIN.c.patients).order_by(
     DOMAIN.c.name
 )
@@ -161,13 +162,13 @@ _PATIENTS: Final[_Rows] = select(
     .outerjoin(PATIENT_INS, (PATIENT_INS.c.patient_id == PATIENT.c.id) & _present(PATIENT_INS))
     .outerjoin(MAILBOX, MAILBOX.c.patient_id == PATIENT.c.id)
 )
-_PATIENT_BY_ID: Final[_Rows] = _PATIENTS.where(PATIENT.c.id == bindparam("id"))
+_PATIENT_BY_ID: Final = Prepared(_PATIENTS.where(PATIENT.c.id == bindparam("id")))
 _PATIENT_PAGE: Final[_Rows] = (
     _PATIENTS.where(PATIENT.c.id > bindparam("after"))
     .order_by(PATIENT.c.id)
     .limit(bindparam("page"))
 )
-_HOLDERS_OF_INS: Final[_Rows] = (
+_HOLDERS_OF_INS: Final = Prepared(
     select(PATIENT_INS.c.patient_id)
     .where(PATIENT_INS.c.matricule == bindparam("matricule"))
     .order_by(PATIENT_INS.c.valid_to.is_not(None), PATIENT_INS.c.valid_from.desc())
@@ -180,21 +181,21 @@ _HOLDERS_OF_INS: Final[_Rows] = (
 def account_by_login(conn: Connection, login: str) -> Account | None:
     """See `Directory.account_by_login`."""
     key = login.lower()
-    row = conn.execute(_ACCOUNT_BY_LOGIN, {"login": key}).first()
+    row = _ACCOUNT_BY_LOGIN.first(conn, {"login": key})
     if row is None and "@" in key:
-        row = conn.execute(_ACCOUNT_BY_OWN_ADDRESS, {"address_key": key}).first()
+        row = _ACCOUNT_BY_OWN_ADDRESS.first(conn, {"address_key": key})
     return None if row is None else _account(row)
 
 
 def mailboxes_of(conn: Connection, account_id: OpaqueId) -> list[MailboxAccess]:
     """See `Directory.mailboxes_of`."""
-    rows = conn.execute(_ACCESSES_OF_ACCOUNT, {"account_id": account_id})
+    rows = _ACCESSES_OF_ACCOUNT.all(conn, {"account_id": account_id})
     return [MailboxAccess(_mailbox(row), row.may_send, row.is_owner) for row in rows]
 
 
 def mailbox_by_address(conn: Connection, address: Address) -> Mailbox | None:
     """See `Directory.mailbox_by_address`."""
-    row = conn.execute(_MAILBOX_BY_ADDRESS, {"address_key": address.key}).first()
+    row = _MAILBOX_BY_ADDRESS.first(conn, {"address_key": address.key})
     return None if row is None else _mailbox(row)
 
 
@@ -206,18 +207,18 @@ def mailboxes(conn: Connection, ids: Collection[OpaqueId]) -> dict[OpaqueId, Mai
 
 def is_local_domain(conn: Connection, domain: str) -> bool:
     """See `Directory.is_local_domain`."""
-    return conn.execute(_DOMAIN_EXISTS, {"name": domain.lower()}).first() is not None
+    return _DOMAIN_EXISTS.first(conn, {"name": domain.lower()}) is not None
 
 
 def patient(conn: Connection, patient_id: OpaqueId) -> Patient | None:
     """See `Directory.patient`."""
-    row = conn.execute(_PATIENT_BY_ID, {"id": patient_id}).first()
+    row = _PATIENT_BY_ID.first(conn, {"id": patient_id})
     return None if row is None else _patient(row)
 
 
 def patients_by_ins(conn: Connection, matricule: str) -> list[Patient]:
     """See `Directory.patients_by_ins`."""
-    rows = conn.execute(_HOLDERS_OF_INS, {"matricule": matricule.upper()})
+    rows = _HOLDERS_OF_INS.all(conn, {"matricule": matricule.upper()})
     holders = dict.fromkeys(OpaqueId(bytes(row.patient_id)) for row in rows)
     found = (patient(conn, holder) for holder in holders)
     return [each for each in found if each is not None]

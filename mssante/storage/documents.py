@@ -45,6 +45,7 @@ from mssante.storage.document_rows import (
     to_json,
     version_of_row,
 )
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.dmp import (
     ASSOCIATION,
     CLAIM,
@@ -74,20 +75,22 @@ _VERSION_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
 )
 
 # Built once: making a statement costs more than running it.
-_EFFECTS_OF: Final = select(EFFECT).where(EFFECT.c.spool_id == bindparam("spool"))
-_EFFECT: Final = _EFFECTS_OF.where(EFFECT.c.place == bindparam("index"))
-_OPEN_RECORD: Final = {
-    dialect: make(PATIENT_RECORD).on_conflict_do_nothing(
-        index_elements=[PATIENT_RECORD.c.patient_id]
-    )
-    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
-}
-_LOCK_RECORD: Final = (
+_EFFECT_ROWS: Final = select(EFFECT).where(EFFECT.c.spool_id == bindparam("spool"))
+_EFFECTS_OF: Final = Prepared(_EFFECT_ROWS)
+_EFFECT: Final = Prepared(_EFFECT_ROWS.where(EFFECT.c.place == bindparam("index")))
+_OPEN_RECORD: Final = Prepared(
+    sqlite_insert(PATIENT_RECORD).on_conflict_do_nothing(),
+    postgresql=postgres_insert(PATIENT_RECORD).on_conflict_do_nothing(),
+)
+_LOCK_RECORD: Final = Prepared(
     select(PATIENT_RECORD.c.patient_id)
     .where(PATIENT_RECORD.c.patient_id == bindparam("patient"))
     .with_for_update()
 )
 _VERSIONS: Final = select(*_VERSION_COLUMNS)
+_KNOWN_KEY: Final = Prepared(
+    select(ENTRY.c.id).where(ENTRY.c.document_key == bindparam("key")).limit(1)
+)
 _BY_KEYS: Final = _VERSIONS.where(ENTRY.c.document_key.in_(bindparam("keys", expanding=True)))
 _NEIGHBOURS: Final = _VERSIONS.where(
     ENTRY.c.patient_id == bindparam("patient"),
@@ -102,12 +105,12 @@ _NEIGHBOURS: Final = _VERSIONS.where(
         ENTRY.c.document_key.in_(bindparam("claimed", expanding=True)),
     ),
 )
-_INSERT_SUBMISSION_SET: Final = insert(SUBMISSION_SET)
-_INSERT_ENTRY: Final = insert(ENTRY)
-_INSERT_CLAIM: Final = insert(CLAIM)
-_INSERT_ASSOCIATION: Final = insert(ASSOCIATION)
-_INSERT_HELD: Final = insert(HELD)
-_INSERT_EFFECT: Final = insert(EFFECT)
+_INSERT_SUBMISSION_SET: Final = Prepared(insert(SUBMISSION_SET))
+_INSERT_ENTRY: Final = Prepared(insert(ENTRY))
+_INSERT_CLAIM: Final = Prepared(insert(CLAIM))
+_INSERT_ASSOCIATION: Final = Prepared(insert(ASSOCIATION))
+_INSERT_HELD: Final = Prepared(insert(HELD))
+_INSERT_EFFECT: Final = Prepared(insert(EFFECT))
 
 
 class StoredDocuments:
@@ -121,9 +124,7 @@ class StoredDocuments:
 
     async def recorded(self, spool_id: OpaqueId) -> dict[int, Recorded]:
         """The recorded effects of one message, by index."""
-        rows = await self._database.read(
-            lambda conn: conn.execute(_EFFECTS_OF, {"spool": spool_id}).all()
-        )
+        rows = await self._database.read(lambda conn: _EFFECTS_OF.all(conn, {"spool": spool_id}))
         return {row.place: recorded_of_row(row) for row in rows}
 
     async def deposit(self, deposit: Deposit) -> Recorded:
@@ -192,13 +193,13 @@ def _foresee(conn: Connection, deposit: Deposit) -> tuple[Recorded | None, Decis
     found = _effect(conn, deposit.key)
     if found is not None:
         return found, None
-    if conn.execute(_BY_KEYS, {"keys": [deposit.version.key]}).first() is None:
+    if not _KNOWN_KEY.all(conn, {"key": deposit.version.key}):
         return None, None  # the usual case: a document that was never seen
     return None, decide(deposit.version, related(conn, deposit.version))
 
 
 def _effect(conn: Connection, key: EffectKey) -> Recorded | None:
-    row = conn.execute(_EFFECT, {"spool": key.spool_id, "index": key.index}).first()
+    row = _EFFECT.first(conn, {"spool": key.spool_id, "index": key.index})
     return None if row is None else recorded_of_row(row)
 
 
@@ -229,8 +230,8 @@ def _deposit(conn: Connection, deposit: Deposit, ref: BlobRef | None, at: int) -
 def _lock_record(conn: Connection, patient_id: OpaqueId, at: int) -> None:
     """Open the record where it is new, and keep other deposits of this patient waiting."""
     values = {"patient_id": patient_id, "opened_at": at}
-    conn.execute(_OPEN_RECORD[conn.dialect.name], values)
-    conn.execute(_LOCK_RECORD, {"patient": patient_id}).one()
+    _OPEN_RECORD.do(conn, values)
+    _LOCK_RECORD.first(conn, {"patient": patient_id})
 
 
 def related(conn: Connection, new: Version) -> list[Version]:
@@ -270,8 +271,8 @@ def _versions(
 
 def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, at: int) -> None:
     version = deposit.version
-    conn.execute(
-        _INSERT_SUBMISSION_SET,
+    _INSERT_SUBMISSION_SET.do(
+        conn,
         {
             "id": deposit.submission_set_id,
             "unique_id": deposit.submission_set.unique_id,
@@ -281,20 +282,20 @@ def _file(conn: Connection, deposit: Deposit, decision: Accepted, ref: BlobRef, 
         },
     )
     row = entry_columns(deposit, decision.status, unresolved=decision.unresolved, at=at, ref=ref)
-    conn.execute(_INSERT_ENTRY, row)
+    _INSERT_ENTRY.do(conn, row)
     claims = [
         {"entry_id": version.entry_id, "document_key": key, "patient_id": version.patient_id}
         for key in dict.fromkeys(version.claims)
     ]
     if claims:
-        conn.execute(_INSERT_CLAIM, claims)
+        _INSERT_CLAIM.do(conn, claims)
     _change_others(conn, decision)
     links = [
         (deposit.submission_set_id, version.entry_id, AssociationType.HAS_MEMBER),
         *((newer, older, AssociationType.RPLC) for newer, older in decision.link),
     ]
-    conn.execute(
-        _INSERT_ASSOCIATION,
+    _INSERT_ASSOCIATION.do(
+        conn,
         [{"source": one, "target": two, "type": kind.value} for one, two, kind in links],
     )
 
@@ -334,7 +335,7 @@ def _hold(conn: Connection, hold: Hold, ref: BlobRef, at: int) -> Recorded:
     found = _effect(conn, hold.key)
     if found is not None:
         return found
-    conn.execute(_INSERT_HELD, held_columns(hold, at, ref))
+    _INSERT_HELD.do(conn, held_columns(hold, at, ref))
     return _record(
         conn,
         Recorded(
@@ -376,7 +377,7 @@ def _outcome(
 
 def _record(conn: Connection, recorded: Recorded) -> Recorded:
     """Write the effect and its audit entry."""
-    conn.execute(_INSERT_EFFECT, effect_columns(recorded))
+    _INSERT_EFFECT.do(conn, effect_columns(recorded))
     is_held = recorded.verdict is Verdict.HELD
     facts: dict[str, str | int] = {"index": recorded.key.index}
     subject = recorded.entry_id or recorded.held_id

@@ -1,8 +1,9 @@
 """Folders: their making, names, counters and keywords, as plain functions over a connection."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.kernel.reasons import Reason, Refusal
@@ -30,6 +31,17 @@ _KEYWORDS: Final = (
     select(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.bit, FOLDER_KEYWORD.c.name)
     .where(FOLDER_KEYWORD.c.folder == bindparam("number"))
     .order_by(FOLDER_KEYWORD.c.bit)
+)
+_PORTION: Final = 500
+_LOCK_MESSAGES: Final = (
+    select(MESSAGE.c.id)
+    .where(MESSAGE.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(MESSAGE.c.id)
+    .with_for_update()
+)
+_DROP_UNHELD: Final = delete(MESSAGE).where(
+    MESSAGE.c.id.in_(bindparam("ids", expanding=True)),
+    ~exists().where(ENTRY.c.message_id == MESSAGE.c.id),
 )
 
 
@@ -120,22 +132,40 @@ def lock_folder(conn: Connection, folder: int) -> Row[Any]:
     return row
 
 
-def delete_folder(conn: Connection, folder: int) -> None:
+def delete_folder(conn: Connection, folder: int) -> int:
     """Delete a folder, its rows, and the messages that no folder holds any more.
+
+    Returns:
+        How many messages were in it.
 
     Raises:
         Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
     """
     if lock_folder(conn, folder).name == INBOX:
         raise Refusal(Reason.NOT_PERMITTED, "INBOX cannot be deleted")
-    gone = select(ENTRY.c.message_id).where(ENTRY.c.folder == folder)
-    held_elsewhere = select(ENTRY.c.message_id).where(ENTRY.c.folder != folder)
-    conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(gone), MESSAGE.c.id.not_in(held_elsewhere)))
+    held = select(ENTRY.c.message_id).where(ENTRY.c.folder == folder)
+    ids = [bytes(row.message_id) for row in conn.execute(held)]
     conn.execute(delete(FOLDER).where(FOLDER.c.number == folder))
+    drop_unheld(conn, ids)
+    return len(ids)
 
 
-def rename_folder(conn: Connection, folder: int, name: str) -> None:
+def drop_unheld(conn: Connection, ids: Sequence[bytes]) -> None:
+    """Delete those of these messages that no folder holds any more; their content is gone then."""
+    for start in range(0, len(ids), _PORTION):
+        portion = {"ids": sorted(ids[start : start + _PORTION])}
+        if conn.dialect.name == "postgresql":
+            # Two folders that let go of one message at the same time would each see the other's
+            # row; the second waits here, and looks when the first is through.
+            conn.execute(_LOCK_MESSAGES, portion)
+        conn.execute(_DROP_UNHELD, portion)
+
+
+def rename_folder(conn: Connection, folder: int, name: str) -> list[int]:
     """Rename a folder and those below it.
+
+    Returns:
+        The folders that have another name now.
 
     Raises:
         Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX.
@@ -155,6 +185,7 @@ def rename_folder(conn: Connection, folder: int, name: str) -> None:
         raise Refusal(Reason.MAILBOX_EXISTS)
     for number, new_name in moved.items():
         conn.execute(update(FOLDER).where(FOLDER.c.number == number).values(name=new_name))
+    return list(moved)
 
 
 def set_subscribed(conn: Connection, folder: int, *, subscribed: bool) -> None:

@@ -14,9 +14,9 @@ later destroys its content. Losing that in a crash is harmless, because every ef
 """
 
 import logging
-import mmap
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +46,7 @@ _STATE_AT: Final = 4
 _KEY_AT: Final = _HEAD.size - 64
 _NO_KEY: Final = bytes(62)
 _LARGEST_BATCH: Final = 128
+_WINDOW: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class Journal:
         self._writer = SegmentWriter(folder, slot)
         self._files: dict[str, int] = {}
         self._live: dict[str, int] = {}
-        """Live records by segment."""
+        """Live records by segment. The appending thread counts them in before it can begin another
+        segment: one that is on the disk is never overlooked by `first_live_segment`."""
+        self._counting = threading.Lock()
         self._thread: GroupThread[_Accepting, Record] = GroupThread(
             f"journal {slot}", self._append, largest=_LARGEST_BATCH
         )
@@ -88,7 +91,8 @@ class Journal:
     @property
     def live(self) -> int:
         """Records accepted and not done."""
-        return sum(self._live.values())
+        with self._counting:
+            return sum(self._live.values())
 
     async def accept(
         self, entry_id: OpaqueId, accepted_at: int, envelope: bytes, content: bytes
@@ -98,33 +102,36 @@ class Journal:
         Raises:
             OSError: the disk is full or broken; the message is not accepted.
         """
-        record = await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
-        self._live[record.blob.segment] = self._live.get(record.blob.segment, 0) + 1
-        return record
+        return await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
 
     def done(self, record: Record) -> None:
         """Forget a record: mark it and destroy its key. Not synced: repeating it is harmless."""
         descriptor = self._file(record.blob.segment)
         os.pwrite(descriptor, _NO_KEY, record.offset + _KEY_AT)
         os.pwrite(descriptor, _DONE, record.offset + _STATE_AT)
-        self._live[record.blob.segment] -= 1
+        self._count(record.blob.segment, -1)
 
     def damaged(self, record: Record) -> None:
         """Pass over a record whose body cannot be read; its bytes and its key stay."""
         os.pwrite(self._file(record.blob.segment), _DAMAGED, record.offset + _STATE_AT)
-        self._live[record.blob.segment] -= 1
+        self._count(record.blob.segment, -1)
 
     def first_live_segment(self) -> int:
         """The number of the first segment that holds, or will hold, a record not done."""
+        # The files first, then the counts: where a next segment exists, all of the former's records
+        # are counted.
         numbers = segment_numbers(self._folder, self._slot)
         for number in numbers[:-1]:
             name = segment_name(self._slot, number)
-            if self._live.get(name):
-                return number
+            with self._counting:
+                if self._live.get(name):
+                    return number
+                self._live.pop(name, None)
             descriptor = self._files.pop(name, None)
             if descriptor is not None:
+                # No start will look here again, so that the keys must be gone from the disk now.
+                os.fdatasync(descriptor)
                 os.close(descriptor)
-            self._live.pop(name, None)
         return numbers[-1] if numbers else 1
 
     def recover(self, first_segment: int) -> Iterator[Record]:
@@ -134,10 +141,17 @@ class Journal:
         bytes stay where they are, and a damaged record before intact ones is an error in the log,
         since it might have been answered.
         """
-        for record in live_records(self._folder, self._slot, self._keyring, first_segment):
-            segment = record.blob.segment
-            self._live[segment] = self._live.get(segment, 0) + 1
-            yield record
+        for number in segment_numbers(self._folder, self._slot):
+            if number < first_segment:
+                continue
+            name = segment_name(self._slot, number)
+            try:
+                for record in _records(self._folder / name, name, self._keyring):
+                    self._count(name, 1)
+                    yield record
+            except OSError:
+                _LOG.exception("the disk does not give back the journal", extra={"segment": name})
+                self._count(name, 1)  # the mark must not pass it: the next start tries again
 
     async def close(self) -> None:
         """Finish what waits and close the files."""
@@ -146,6 +160,10 @@ class Journal:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
+
+    def _count(self, segment: str, change: int) -> None:
+        with self._counting:
+            self._live[segment] = self._live.get(segment, 0) + change
 
     def _file(self, segment: str) -> int:
         descriptor = self._files.get(segment)
@@ -163,6 +181,7 @@ class Journal:
             pieces += [_head(accepting, wrapped, len(envelope)), envelope, *chunks]
             framed.append((accepting, wrapped, _HEAD.size + len(envelope)))
         segment, offset = self._writer.append(pieces)
+        self._count(segment, len(batch))
         records = []
         for accepting, wrapped, before in framed:
             length = len(accepting.content)
@@ -188,21 +207,48 @@ def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
     return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
 
 
-def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
-    """The live and intact records of one segment."""
-    if path.stat().st_size < _HEAD.size:
-        return
-    damaged: int | None = None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+def unfinished_ids(folder: Path, slot: str, first_segment: int) -> set[OpaqueId]:
+    """Whatever a start of this slot could still carry, read beside the process that serves it.
+
+    What that process has marked as done is made durable first: no loss of power brings it back.
+    """
+    found: set[OpaqueId] = set()
+    for number in segment_numbers(folder, slot):
+        if number < first_segment:
+            continue
+        name = segment_name(slot, number)
+        with (folder / name).open("rb") as file:
+            os.fdatasync(file.fileno())
+        found.update(head.id for head in _heads(folder / name, name) if head.state != _DONE)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The intact head of a record, and what lies behind it."""
+
+    position: int
+    state: bytes
+    id: OpaqueId
+    at: int
+    sealed: bytes = field(repr=False)
+    ref: BlobRef
+
+
+def _heads(path: Path, segment: str) -> Iterator[_Head]:
+    # By pread and not by mmap: where the disk has a fault, an error and not the end of the process.
+    with path.open("rb", buffering=0) as file:
+        descriptor, size = file.fileno(), os.fstat(file.fileno()).st_size
+        damaged: int | None = None
         position = 0
-        while 0 <= position <= len(view) - _HEAD.size:
-            fields = _HEAD.unpack_from(view, position)
+        while 0 <= position <= size - _HEAD.size:
+            fields = _HEAD.unpack(os.pread(descriptor, _HEAD.size, position))
             magic, state, envelope, crc, body, at, entry_id, wrapped = fields
             end = position + _HEAD.size + envelope + sealed_length(body)
             fixed = _FIXED.pack(magic, envelope, body, at, entry_id)
-            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > len(view):
+            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > size:
                 damaged = position if damaged is None else damaged
-                position = view.find(_MAGIC, position + 1)
+                position = _next_magic(descriptor, position + 1)
                 continue
             if damaged is not None:
                 _LOG.error(
@@ -210,24 +256,41 @@ def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
                     extra={"segment": segment, "offset": damaged},
                 )
                 damaged = None
-            if state == _LIVE:
-                ref = BlobRef(segment, position + _HEAD.size + envelope, body, wrapped)
-                sealed = view[position + _HEAD.size : ref.offset]
-                record = _opened(ref, position, OpaqueId(entry_id), at, sealed, keyring)
-                if record is not None:
-                    yield record
+            behind = position + _HEAD.size
+            ref = BlobRef(segment, behind + envelope, body, wrapped)
+            sealed = os.pread(descriptor, envelope, behind) if state == _LIVE else b""
+            yield _Head(position, state, OpaqueId(entry_id), at, sealed, ref)
             position = end
 
 
-def _opened(
-    ref: BlobRef, offset: int, entry_id: OpaqueId, at: int, sealed: bytes, keyring: Keyring
-) -> Record | None:
+def _next_magic(descriptor: int, start: int) -> int:
+    """Where the next record may begin; -1 for nowhere."""
+    while True:
+        window = os.pread(descriptor, _WINDOW, start)
+        found = window.find(_MAGIC)
+        if found >= 0:
+            return start + found
+        if len(window) < len(_MAGIC):
+            return -1
+        start += len(window) - len(_MAGIC) + 1
+
+
+def _records(path: Path, segment: str, keyring: Keyring) -> Iterator[Record]:
+    """The live and intact records of one segment."""
+    for head in _heads(path, segment):
+        if head.state == _LIVE:
+            record = _opened(head, keyring)
+            if record is not None:
+                yield record
+
+
+def _opened(head: _Head, keyring: Keyring) -> Record | None:
     try:
-        envelope = unseal(keyring.unwrap(ref.wrapped_key), sealed)
+        envelope = unseal(keyring.unwrap(head.ref.wrapped_key), head.sealed)
     except Tampered:
         _LOG.warning(
-            "a journal record was not wholly written; it was never acknowledged",
-            extra={"segment": ref.segment, "offset": offset},
+            "a journal record cannot be opened: not wholly written, or damaged since",
+            extra={"segment": head.ref.segment, "offset": head.position},
         )
         return None
-    return Record(entry_id, at, envelope, ref, offset)
+    return Record(head.id, head.at, envelope, head.ref, head.position)

@@ -1,17 +1,20 @@
 """Folders and messages on disk: the `Mailboxes` and `Deliveries` ports.
 
-Work on ranges: a change of flags is one UPDATE for each distinct outcome, never one per message;
+Work on ranges: a change of flags is one UPDATE for each run of UIDs, never one per message;
 a folder is read in one pass. Every change takes the folder's next modseq.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
-    Table,
+    Row,
     and_,
     bindparam,
     delete,
@@ -27,7 +30,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, to_milliseconds
-from mssante.kernel.opaque import OpaqueId
+from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.mail.model import (
     FIRST_KEYWORD_BIT,
     BlobRef,
@@ -41,9 +44,11 @@ from mssante.mail.model import (
     StoredMessage,
 )
 from mssante.mail.ports import Delivery, Wakeups
+from mssante.mail.uid_ranges import uid_ranges
 from mssante.storage import audit, folders
 from mssante.storage.database import Database
-from mssante.storage.encryption import seal, unseal
+from mssante.storage.encryption import Tampered, seal, unseal
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.mail import (
     EFFECT,
     ENTRY,
@@ -54,11 +59,14 @@ from mssante.storage.schema.mail import (
 )
 from mssante.storage.segments import SegmentBlobs
 
+_LOG: Final = logging.getLogger(__name__)
 _Member = TypeVar("_Member")
 _SEEN: Final = int(Flags.SEEN)
 _PIECE: Final = 256
 """Messages read and unsealed at a time: bounds memory when a client lists a large folder."""
 _MOST_PARAMETERS: Final = 500
+_GONE: Final = 1 << 63
+"""Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
 
 _STATE: Final = select(
     FOLDER.c.uidnext, FOLDER.c.modseq, FOLDER.c.flag_modseq, FOLDER.c.uidvalidity
@@ -102,7 +110,7 @@ _TAKE_UIDS: Final = (
     .values(uidnext=FOLDER.c.uidnext + bindparam("added"), modseq=FOLDER.c.modseq + 1)
     .returning(FOLDER.c.uidnext, FOLDER.c.modseq)
 )
-_TAKE_INBOX_UID: Final = (
+_TAKE_INBOX_UID: Final = Prepared(
     update(FOLDER)
     .where(FOLDER.c.mailbox_id == bindparam("mailbox"), FOLDER.c.name == folders.INBOX)
     .values(uidnext=FOLDER.c.uidnext + 1, modseq=FOLDER.c.modseq + 1)
@@ -114,14 +122,32 @@ _TAKE_MODSEQ: Final = (
     .values(modseq=FOLDER.c.modseq + 1, flag_modseq=FOLDER.c.modseq + 1)
     .returning(FOLDER.c.modseq)
 )
-_INSERT_ENTRY: Final = insert(ENTRY)
+_NEW_FLAGS: Final = ENTRY.c.flags.bitwise_and(bindparam("kept", type_=BigInteger)).bitwise_or(
+    bindparam("added", type_=BigInteger)
+)
+_SET_FLAGS: Final = (
+    update(ENTRY)
+    .where(
+        ENTRY.c.folder == bindparam("folder_number"),
+        ENTRY.c.uid.between(bindparam("first"), bindparam("last")),
+        ENTRY.c.flags != _NEW_FLAGS,
+    )
+    .values(flags=_NEW_FLAGS, modseq=bindparam("new_modseq"))
+)
+_INSERT_ENTRY: Final = Prepared(insert(ENTRY))
 _INSERT_MESSAGE: Final = insert(MESSAGE)
-# Built once: making a statement costs as much as running it.
-_ONCE: Final = {
-    (dialect, table.name): make(table).on_conflict_do_nothing().returning(literal(1))
-    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgres_insert))
-    for table in (EFFECT, MESSAGE)
-}
+_RECORD_EFFECT: Final = Prepared(
+    sqlite_insert(EFFECT).on_conflict_do_nothing().returning(literal(1).label("one")),
+    postgresql=postgres_insert(EFFECT).on_conflict_do_nothing().returning(literal(1)),
+)
+_KEEP_MESSAGE: Final = Prepared(
+    sqlite_insert(MESSAGE).on_conflict_do_nothing(),
+    # One that is there is locked: else an expunge elsewhere, which does not see our row yet, could
+    # take it away as held by nobody.
+    postgresql=postgres_insert(MESSAGE).on_conflict_do_update(
+        index_elements=["id"], set_={"id": MESSAGE.c.id}
+    ),
+)
 _MESSAGES: Final = select(
     MESSAGE.c.id,
     MESSAGE.c.sealed,
@@ -167,13 +193,31 @@ class StoredMailboxes:
             lambda conn: folders.create_folder(conn, mailbox_id, name, special_use, now)
         )
 
-    async def delete_folder(self, folder: int) -> None:
+    async def delete_folder(self, folder: int, actor: OpaqueId | None = None) -> None:
         """Delete a folder with its messages."""
-        await self._database.write(lambda conn: folders.delete_folder(conn, folder))
+        now = self._now()
 
-    async def rename_folder(self, folder: int, name: str) -> None:
+        def work(conn: Connection) -> None:
+            row = folders.lock_folder(conn, folder)
+            messages = folders.delete_folder(conn, folder)
+            _record_change(conn, now, row, "DELETE", actor, {"messages": messages})
+
+        await self._database.write(work)
+        self._wakeups.folder_changed(folder, _GONE)
+
+    async def rename_folder(self, folder: int, name: str, actor: OpaqueId | None = None) -> None:
         """Rename a folder and those below it."""
-        await self._database.write(lambda conn: folders.rename_folder(conn, folder, name))
+        now = self._now()
+
+        def work(conn: Connection) -> list[int]:
+            row = folders.lock_folder(conn, folder)
+            renamed = folders.rename_folder(conn, folder, name)
+            names = {"new_name": folders.canonical_name(name)}
+            _record_change(conn, now, row, "RENAME", actor, {"folders": len(renamed)}, names)
+            return renamed
+
+        for number, modseq in (await self.modseqs(await self._database.write(work))).items():
+            self._wakeups.folder_changed(number, modseq)
 
     async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
         """Subscribe or unsubscribe a folder."""
@@ -234,8 +278,18 @@ class StoredMailboxes:
             )
             for row in piece:
                 stored = found.get(row.message_id)
-                if stored is not None:
-                    yield row, self._message(stored)
+                if stored is None:
+                    continue
+                try:
+                    message = self._message(stored)
+                except Tampered:
+                    # Without it the reader sees the rest of its folder, at least.
+                    _LOG.exception(
+                        "a message's row cannot be opened",
+                        extra={"email_id": id_text(row.message_id)},
+                    )
+                    continue
+                yield row, message
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -266,7 +320,7 @@ class StoredMailboxes:
             shared = flags & ~_SEEN if reader is not None else flags
             uid, modseq = _take_uids(conn, folder, 1)
             entry = _entry_values(folder, uid, message.id, at, size, shared, modseq)
-            conn.execute(_INSERT_ENTRY, entry)
+            _INSERT_ENTRY.do(conn, entry)
             if reader is not None and flags & _SEEN:
                 _set_seen(conn, folder, reader, [uid], seen=True, modseq=modseq)
             return FolderRow(uid, flags, modseq, at, size, message.id)
@@ -302,9 +356,12 @@ class StoredMailboxes:
             self._wakeups.folder_changed(folder, changes.highestmodseq)
         return changes
 
-    async def expunge(self, folder: int, uids: Sequence[int]) -> FolderChanges:
+    async def expunge(
+        self, folder: int, uids: Sequence[int], actor: OpaqueId | None = None
+    ) -> FolderChanges:
         r"""Remove those of `uids` that have \Deleted."""
-        changes = await self._database.write(lambda conn: _expunge(conn, folder, uids))
+        now = self._now()
+        changes = await self._database.write(lambda conn: _expunge(conn, folder, uids, actor, now))
         if changes.expunged:
             self._wakeups.folder_changed(folder, changes.highestmodseq)
         return changes
@@ -354,10 +411,9 @@ def _take_uids(conn: Connection, folder: int, count: int) -> tuple[int, int]:
     return taken.uidnext - count, taken.modseq
 
 
-def _insert_once(conn: Connection, table: Table, values: dict[str, object]) -> bool:
-    """Insert a row unless its key is there already; whether it was inserted."""
-    statement = _ONCE[conn.dialect.name, table.name]
-    return conn.execute(statement, values).first() is not None
+def _is_first(conn: Connection, effect: Mapping[str, object]) -> bool:
+    """Record an effect; whether it had not been recorded yet."""
+    return _RECORD_EFFECT.first(conn, effect) is not None
 
 
 def _deliver(
@@ -368,24 +424,24 @@ def _deliver(
     if delivery.admission is not None:
         # The spool id stands for the mailbox: an admission has none.
         effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
-        if _insert_once(conn, EFFECT, effect):
+        if _is_first(conn, effect):
             audit.record(conn, received_at, delivery.admission)
     # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
     for mailbox_id in sorted(delivery.mailbox_ids):
         effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
-        if not _insert_once(conn, EFFECT, effect):
+        if not _is_first(conn, effect):
             continue
         if not changed:
-            _insert_once(conn, MESSAGE, message)
-        taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one_or_none()
+            _KEEP_MESSAGE.do(conn, message)
+        taken = _TAKE_INBOX_UID.first(conn, {"mailbox": mailbox_id})
         if taken is None:
             folders.open_mailbox(conn, mailbox_id, now)
-            taken = conn.execute(_TAKE_INBOX_UID, {"mailbox": mailbox_id}).one()
+            taken = _TAKE_INBOX_UID.first(conn, {"mailbox": mailbox_id})
         number, uid, modseq = taken.number, taken.uidnext - 1, taken.modseq
         entry = _entry_values(
             number, uid, delivery.message.id, received_at, delivery.size, 0, modseq
         )
-        conn.execute(_INSERT_ENTRY, entry)
+        _INSERT_ENTRY.do(conn, entry)
         kind = AuditKind.REPORT if delivery.kind == "report" else AuditKind.DELIVERY
         audit.record(
             conn,
@@ -494,6 +550,18 @@ def _changed_flags(before: int, operation: FlagOperation, flags: int) -> int:
             return before & ~flags
 
 
+def _masks(operation: FlagOperation, flags: int, own: int) -> tuple[int, int]:
+    """Which bits of a row stay and which are set; the reader's `own` are not the row's."""
+    shared = flags & ~own
+    match operation:
+        case FlagOperation.REPLACE:
+            return own, shared
+        case FlagOperation.ADD:
+            return -1, shared
+        case FlagOperation.REMOVE:
+            return ~shared, 0
+
+
 def _store_flags(
     conn: Connection,
     folder: int,
@@ -510,18 +578,20 @@ def _store_flags(
         return FolderChanges((), (), state.uidnext, state.modseq, folders.keywords(conn, folder))
     modseq = conn.execute(_TAKE_MODSEQ, {"folder_number": folder}).scalar_one()
     own = _SEEN if reader is not None else 0
-    by_outcome: dict[int, list[int]] = {}
-    for row, new in changing:
-        if (new ^ row.flags) & ~own:
-            by_outcome.setdefault(new & ~own, []).append(row.uid)
-    for outcome, members in by_outcome.items():
-        kept = ENTRY.c.flags.op("&")(own).op("|")(outcome) if own else outcome
-        for first, last in _ranges(members):
-            conn.execute(
-                update(ENTRY)
-                .where(ENTRY.c.folder == folder, ENTRY.c.uid.between(first, last))
-                .values(flags=kept, modseq=modseq)
-            )
+    if any((new ^ row.flags) & ~own for row, new in changing):
+        kept, added = _masks(operation, flags, own)
+        runs = [
+            {
+                "folder_number": folder,
+                "first": first,
+                "last": last,
+                "kept": kept,
+                "added": added,
+                "new_modseq": modseq,
+            }
+            for first, last in _ranges([row.uid for row in before])
+        ]
+        conn.execute(_SET_FLAGS, runs)
     if reader is not None:
         for seen in (True, False):
             turned = [
@@ -584,13 +654,37 @@ def _copy(
         )
         if row.flags & own:
             seen.append(uid)
-    conn.execute(_INSERT_ENTRY, entries)
+    _INSERT_ENTRY.do(conn, entries)
     if reader is not None:
         _set_seen(conn, target, reader, seen, seen=True, modseq=modseq)
     return [(row.uid, uid) for uid, row in enumerate(rows, first)], modseq
 
 
-def _expunge(conn: Connection, folder: int, uids: Sequence[int]) -> FolderChanges:
+def _record_change(
+    conn: Connection,
+    now: int,
+    folder: Row[Any],
+    action: str,
+    actor: OpaqueId | None,
+    facts: Mapping[str, str | int],
+    personal: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Note what a reader did to a folder; its name may be a person's and can be erased."""
+    entry = AuditEntry(
+        AuditKind.MAILBOX_CHANGE,
+        action,
+        "done",
+        actor=actor,
+        subject=OpaqueId(bytes(folder.mailbox_id)),
+        facts={"folder": id_text(OpaqueId(bytes(folder.id))), **facts},
+        personal={"name": folder.name, **personal},
+    )
+    audit.record(conn, now, entry)
+
+
+def _expunge(
+    conn: Connection, folder: int, uids: Sequence[int], actor: OpaqueId | None, now: int
+) -> FolderChanges:
     state = folders.lock_folder(conn, folder)
     deleted = int(Flags.DELETED)
     gone = [row for row in _rows_of(conn, folder, None, uids) if row.flags & deleted]
@@ -606,7 +700,7 @@ def _expunge(conn: Connection, folder: int, uids: Sequence[int]) -> FolderChange
     conn.execute(
         insert(TOMBSTONE), [{"folder": folder, "modseq": modseq, "uid": uid} for uid in members]
     )
-    for ids in _portions([row.message_id for row in gone]):
-        held = select(ENTRY.c.message_id).where(ENTRY.c.message_id.in_(ids))
-        conn.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(ids), MESSAGE.c.id.not_in(held)))
+    folders.drop_unheld(conn, [row.message_id for row in gone])
+    for text in uid_ranges(members):
+        _record_change(conn, now, state, "EXPUNGE", actor, {"uids": text})
     return FolderChanges((), members, state.uidnext, modseq, folders.keywords(conn, folder))

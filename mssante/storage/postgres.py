@@ -33,6 +33,7 @@ class PostgresDatabase:
             url,
             pool_size=pool_size,
             max_overflow=4,
+            pool_pre_ping=True,  # a restart of the database costs nobody an error
             hide_parameters=True,  # an error's text must not show a row
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")

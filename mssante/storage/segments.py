@@ -5,11 +5,12 @@ processes read all of them. A crash can leave unreferenced bytes at a segment's 
 ciphertext without a key, and harmless.
 """
 
-import contextlib
 import os
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -59,14 +60,28 @@ class SegmentWriter:
         start = self._size
         try:
             end = _write_all(self._descriptor, pieces, start)
+        except OSError:
+            self._take_back(start)
+            raise
+        try:
             os.fdatasync(self._descriptor)
         except OSError:
-            # Part of it may be there (a full disk): nothing is ever appended behind bytes of
-            # unknown state.
+            # What the kernel holds and what the disk holds may differ from now on: nothing is ever
+            # appended to this file again.
+            self._take_back(start)
             self.close()
             raise
         self._size = end
         return self._name, start
+
+    def _take_back(self, start: int) -> None:
+        """Give back what a refused write took: on a full disk each attempt would fill it more, and
+        a start would carry a message that was refused.
+        """
+        try:
+            os.ftruncate(self._descriptor, start)
+        except OSError:  # nothing is appended behind bytes of unknown state
+            self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -132,7 +147,10 @@ class SegmentBlobs:
         self._folder = folder
         self._keyring = keyring
         self._writer = SegmentWriter(folder, owner)
-        self._open_files: OrderedDict[str, int] = OrderedDict()
+        # Read from the event loop and from threads. A file that is put out of here closes when its
+        # last reader lets go of it: a number that is used again could be another file's.
+        self._open_files: OrderedDict[str, FileIO] = OrderedDict()
+        self._opening = threading.Lock()
         self._thread: GroupThread[bytes, BlobRef] = GroupThread(
             f"segments of {folder.name}", self._put, largest=_LARGEST_BATCH
         )
@@ -149,7 +167,8 @@ class SegmentBlobs:
         first, last = start // CHUNK, max(start, stop - 1) // CHUNK
         begin = first * (CHUNK + TAG)
         end = min((last + 1) * (CHUNK + TAG), sealed_length(ref.length))
-        sealed = os.pread(self._file(ref.segment), end - begin, ref.offset + begin)
+        file = self._file(ref.segment)
+        sealed = os.pread(file.fileno(), end - begin, ref.offset + begin)
         if len(sealed) != end - begin:
             raise BlobUnreadable(f"segment {ref.segment} ends before a blob does")
         try:
@@ -169,8 +188,7 @@ class SegmentBlobs:
         """Finish waiting writes and close the files."""
         await self._thread.close()
         self._writer.close()
-        while self._open_files:
-            os.close(self._open_files.popitem()[1])
+        self._open_files.clear()
 
     def _put(self, contents: Sequence[bytes]) -> Sequence[BlobRef]:
         sealed = [seal_blob(self._keyring, content) for content in contents]
@@ -183,19 +201,25 @@ class SegmentBlobs:
             offset += sealed_length(len(content))
         return refs
 
-    def _file(self, segment: str) -> int:
-        found = self._open_files.get(segment)
-        if found is not None:
-            self._open_files.move_to_end(segment)
+    def _file(self, segment: str) -> FileIO:
+        with self._opening:
+            found = self._open_files.get(segment)
+            if found is not None:
+                self._open_files.move_to_end(segment)
+                return found
+            if _NAME.match(segment) is None:  # it comes from the database, but a path is a path
+                raise BlobUnreadable("a row names no segment")
+            try:
+                found = self._open_files[segment] = _LateClosing(self._folder / segment, "rb")
+            except FileNotFoundError:
+                raise BlobUnreadable(f"segment {segment} is missing") from None
+            if len(self._open_files) > _OPEN_FILES:
+                self._open_files.popitem(last=False)
             return found
-        if _NAME.match(segment) is None:  # it comes from the database, but a path is a path
-            raise BlobUnreadable("a row names no segment")
-        try:
-            found = os.open(self._folder / segment, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise BlobUnreadable(f"segment {segment} is missing") from None
-        self._open_files[segment] = found
-        if len(self._open_files) > _OPEN_FILES:
-            with contextlib.suppress(OSError):
-                os.close(self._open_files.popitem(last=False)[1])
-        return found
+
+
+class _LateClosing(FileIO):
+    """A file that closes, in silence, with its last reference."""
+
+    def __del__(self) -> None:
+        self.close()

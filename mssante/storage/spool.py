@@ -22,7 +22,7 @@ from mssante.mail.model import BlobRef, Envelope, SpoolEntry
 from mssante.mail.ports import BlobUnreadable
 from mssante.storage import audit
 from mssante.storage.database import Database
-from mssante.storage.encryption import seal, unseal
+from mssante.storage.encryption import Tampered, seal, unseal
 from mssante.storage.journal import Journal, Record
 from mssante.storage.schema.spool import JOURNAL_MARK, SPOOL
 from mssante.storage.segments import SegmentBlobs
@@ -62,6 +62,11 @@ class StoredSpool:
         self._carried: set[OpaqueId] = set()
         """Rows that a task of this process carries."""
         self._mark = 1
+
+    @property
+    def database(self) -> Database:
+        """Where the rows are, for its upkeep."""
+        return self._database
 
     async def recover(self) -> int:
         """Find what the slot's former process left; call once, before anything else.
@@ -104,20 +109,21 @@ class StoredSpool:
 
     async def due(self, limit: int) -> list[SpoolEntry]:
         """Entries whose time has come and that no task of this process carries."""
+        # First what can fail: an entry that was taken out and not returned would be carried by nobody.
+        await self._move_mark()
         now = to_milliseconds(self._clock.now())
+        most = limit + len(self._carried)
+        rows = await self._database.read(
+            lambda conn: conn.execute(_DUE, {"now": now, "limit": most}).all()
+        )
         entries: list[SpoolEntry] = []
         while self._waiting and len(entries) < limit and self._waiting[0][0] <= now:
             entries.append(self._waiting.popleft()[1])
-        wanted = limit - len(entries)
-        if wanted:
-            most = wanted + len(self._carried)
-            rows = await self._database.read(
-                lambda conn: conn.execute(_DUE, {"now": now, "limit": most}).all()
-            )
-            free = [row for row in rows if OpaqueId(bytes(row.id)) not in self._carried][:wanted]
-            self._carried.update(OpaqueId(bytes(row.id)) for row in free)
-            entries += [self._from_row(row) for row in free]
-        await self._move_mark()
+        for row in rows:
+            entry_id = OpaqueId(bytes(row.id))
+            if len(entries) < limit and entry_id not in self._carried:
+                self._carried.add(entry_id)
+                entries += self._from_row(row)
         return entries
 
     async def finish(self, entry_id: OpaqueId) -> None:
@@ -198,13 +204,13 @@ class StoredSpool:
         first = self._journal.first_live_segment()
         if first <= self._mark:
             return
-        self._mark = first
 
         def work(conn: Connection) -> None:
             conn.execute(delete(JOURNAL_MARK))
             conn.execute(insert(JOURNAL_MARK), {"number": 1, "segment": first})
 
         await self._database.write(work)
+        self._mark = first
 
     def _intact(self, record: Record) -> bool:
         """Whether the body can be read; after a power cut, one that was not may lack parts."""
@@ -216,6 +222,13 @@ class StoredSpool:
                 extra={"spool_id": id_text(record.id), "segment": record.blob.segment},
             )
             self._journal.damaged(record)
+            return False
+        except OSError:
+            # The disk does not give it now. It stays live, so that the next start tries again.
+            _LOG.exception(
+                "the disk does not give back an accepted message",
+                extra={"spool_id": id_text(record.id), "segment": record.blob.segment},
+            )
             return False
         return True
 
@@ -231,9 +244,20 @@ class StoredSpool:
             "wrapped_key": ref.wrapped_key,
         }
 
-    def _from_row(self, row: Row[Any]) -> SpoolEntry:
+    def _from_row(self, row: Row[Any]) -> list[SpoolEntry]:
+        """The row's entry; none where it cannot be opened: it stays where it is, out of the way of
+        the others until the next start.
+        """
+        entry_id = OpaqueId(bytes(row.id))
         ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
-        return entry_of_row(row, self._blobs.key_of(ref))
+        try:
+            return [entry_of_row(row, self._blobs.key_of(ref))]
+        except (Tampered, ValueError, KeyError):
+            _LOG.error(
+                "an accepted message's row cannot be opened; a person must look at it",
+                extra={"spool_id": id_text(entry_id)},
+            )
+            return []
 
 
 def entry_of_row(row: Row[Any], key: bytes) -> SpoolEntry:

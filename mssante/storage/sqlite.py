@@ -5,6 +5,7 @@ them and commits each batch with one sync; processes take turns by `flock`, whos
 the kernel, because SQLite's own busy handler sleeps and lets some starve (docs/decisions/0001).
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -25,6 +26,8 @@ _Work = Callable[[Connection], object]
 
 _BUSY_MILLISECONDS: Final = 10_000
 """Only for the moments that the lock does not cover: a checkpoint, or another program's look."""
+_CHECKPOINT_MILLISECONDS: Final = 100
+"""How long the other writers wait at most because a reader is in the way of emptying the log."""
 _LARGEST_BATCH: Final = 128
 
 
@@ -70,7 +73,8 @@ class SqliteDatabase:
         self._reader_raw = _raw(self._reader)
         self._writer = self._engine.connect()
         self._writer_raw = _raw(self._writer)
-        self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock_path = f"{path}.lock"
+        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._thread: GroupThread[_Work, object] = GroupThread(
             f"writer of {path.name}", self._commit, largest=_LARGEST_BATCH
         )
@@ -90,6 +94,28 @@ class SqliteDatabase:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a unit of work; durable on return."""
         return cast("T", await self._thread.submit(work))
+
+    async def empty_wal(self) -> bool:
+        """Move the write-ahead log into the file and cut it: what was deleted is overwritten in the
+        file at each checkpoint, but old pages stay in the log until then.
+
+        Returns:
+            Whether it is empty; False when a reader was in the way.
+        """
+        return await asyncio.to_thread(self._empty_wal)
+
+    def _empty_wal(self) -> bool:
+        # A descriptor and a connection of its own: the lock must hold off our writer thread, too.
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            with self._engine.connect() as connection:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                raw = _raw(connection)
+                raw.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_MILLISECONDS}")
+                busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+        finally:
+            os.close(lock)
 
     async def close(self) -> None:
         """Finish waiting writes and close."""

@@ -50,7 +50,7 @@ class SocketWakeups:
         loop.add_reader(self._socket.fileno(), self._receive)
 
     def folder_changed(self, folder_number: int, highestmodseq: int) -> None:
-        """Call after the change is durable."""
+        """Call after the change is durable; never raises."""
         if self._listener is not None:
             self._listener(folder_number, highestmodseq)
         message = _MESSAGE.pack(folder_number, highestmodseq)
@@ -84,9 +84,11 @@ class SocketWakeups:
         now = asyncio.get_running_loop().time()
         if now - self._refreshed > _REFRESH_SECONDS:
             self._refreshed = now
-            self._others = [
-                str(path)
-                for path in self._root.iterdir()
-                if path.name.startswith(_PREFIX) and path.name != self._own.name
-            ]
+            # Not to see the others (no descriptor left) must not fail a change that is durable.
+            with contextlib.suppress(OSError):
+                self._others = [
+                    str(path)
+                    for path in self._root.iterdir()
+                    if path.name.startswith(_PREFIX) and path.name != self._own.name
+                ]
         return self._others

@@ -246,3 +246,42 @@ async def test_what_is_remembered_is_bounded(world, monkeypatch):
         await world.refused(f"user{number}", "guess")
 
     assert len(world.authenticator._remembered) == 10
+
+
+async def test_a_phone_with_an_old_password_shuts_out_nobody_else_behind_its_address(world):
+    for _ in range(200):  # it tries for days
+        await world.refused(password="old")
+        await world.sign_in("bob")
+        world.clock.move(minutes=16)
+
+
+async def test_a_sign_in_whose_entry_could_not_be_written_is_not_counted_as_written(world):
+    record = world.audit.record
+
+    async def full(entry):
+        raise OSError(28, "No space left on device")
+
+    world.audit.record = full
+    with pytest.raises(OSError):
+        await world.sign_in()
+    world.audit.record = record
+    await world.sign_in()
+
+    assert [e.kind for e in world.audit.entries] == [AuditKind.SIGN_IN]
+
+
+async def test_counts_that_could_not_be_written_are_kept(world):
+    for _ in range(5):
+        await world.refused(password="old")
+    record = world.audit.record
+
+    async def full(entry):
+        raise OSError(28, "No space left on device")
+
+    world.audit.record = full
+    with pytest.raises(OSError):
+        await world.authenticator.flush()
+    world.audit.record = record
+    await world.authenticator.flush()
+
+    assert [e.facts.get("count") for e in world.audit.entries] == [None, 4]

@@ -188,11 +188,9 @@ def test_check_of_a_missing_file_fails(run, tmp_path):
 
 def test_a_version_of_thousands_of_digits_stays_a_text(run, tmp_path):
     digits = "9" * 5000
-    file = tmp_path / "odd.xml"
-    content = biology().replace(
-        b'<versionNumber value="1"/>', f'<versionNumber value="{digits}"/>'.encode()
-    )
-    file.write_bytes(content)
+    path = tmp_path / "odd.xml"
+    path.write_bytes(biology().replace(b'Number value="1"', b'Number value="%b"' % digits.encode()))
 
-    [document] = json.loads(run("dmp", "check", str(file), "--json").stdout)["documents"]
+    [document] = run("dmp", "check", path, "--json").json["documents"]
+
     assert document["version"] == digits

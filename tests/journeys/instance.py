@@ -16,13 +16,8 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 
-<<<<<<< HEAD
-from mssante.storage import journal
-from mssante.storage.encryption import sealed_length
-=======
 from mssante.storage.encryption import Keyring
 from mssante.storage.journal import live_records
->>>>>>> main
 
 COMMAND = [sys.executable, "-m", "mssante"]
 READY_SECONDS = 60
@@ -154,22 +149,11 @@ class Instance:
         return client
 
     def spool_is_empty(self) -> bool:
-<<<<<<< HEAD
-        """Whether nothing accepted is still to be done: no row, no live record of a journal."""
-        import sqlite3
-
-        for path in self.directory.rglob("spool-*.sqlite"):
-            slot = path.stem.removeprefix("spool-")
-            for segment in (self.directory / "data" / "segments-mail").glob(f"{slot}-*"):
-                if _has_live_record(segment):
-                    return False
-=======
         """Nothing is live in the journals and nothing is deferred: looked up without a lock."""
         import sqlite3
 
         data = self.directory / "data"
         for path in data.glob("spool-*.sqlite"):
->>>>>>> main
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
                 [[deferred]] = connection.execute("SELECT count(*) FROM spool_entry")
             connection.close()
@@ -189,20 +173,6 @@ class Instance:
         while not self.spool_is_empty():
             assert time.monotonic() < deadline, "the spool does not empty"
             time.sleep(0.2)
-
-
-def _has_live_record(segment: Path) -> bool:
-    """Whether a segment of a journal holds a record whose state is live; needs no key."""
-    position, size = 0, journal._HEAD.size
-    with segment.open("rb") as file:
-        while len(head := os.pread(file.fileno(), size, position)) == size:
-            magic, state, envelope, _, body, *_ = journal._HEAD.unpack(head)
-            if magic != journal._MAGIC:
-                return False
-            if state == journal._LIVE:
-                return True
-            position += size + envelope + sealed_length(body)
-    return False
 
 
 @dataclass

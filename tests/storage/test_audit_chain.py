@@ -105,3 +105,9 @@ async def test_a_unit_that_raises_leaves_no_entry_and_its_batch_mates_stay(datab
     assert [type(outcome) for outcome in outcomes] == [str, ValueError, str, ValueError, str]
     report = await verified(database)
     assert report.intact and report.entries == 8
+
+
+async def test_a_missing_head_is_a_fault_and_not_a_crash(database):
+    await database.write(lambda conn: conn.execute(delete(TABLES.head)) and None)
+
+    assert (await verified(database)).faults == ("the head is missing",)

@@ -23,6 +23,7 @@ from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.storage import audit, migrate
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
+from mssante.storage.prepared import Prepared
 from mssante.storage.versions import DIRECTORY
 from mssante.storage.schema.directory import AUDIT, PATIENT_INS
 from mssante.storage.sqlite import SqliteDatabase
@@ -318,7 +319,11 @@ async def test_hot_reads_use_indexes(database, directory, registry):
 
     def plans(conn):
         for name, statement in hot.items():
-            sql = str(statement.compile(conn.engine))
+            sql = str(
+                statement.statement.compile(conn.engine)
+                if isinstance(statement, Prepared)
+                else statement.compile(conn.engine)
+            )
             count = sql.count("?")
             values = tuple(b"" for _ in range(count))
             for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values):

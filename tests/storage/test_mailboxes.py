@@ -1,13 +1,18 @@
 import asyncio
+import random
 
 import pytest
+from sqlalchemy import Engine, event, update
 
+from mssante.access.audit import AuditKind
 from mssante.kernel.opaque import new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import FlagOperation, Flags, SpecialUse, StoredMessage
 from mssante.mail.ports import Delivery
-from mssante.storage import audit, migrate, versions
+from mssante.storage import audit, folders, mailboxes, migrate, versions
 from mssante.storage.mailboxes import StoredMailboxes
+from mssante.storage.postgres import PostgresDatabase
+from mssante.storage.schema.mail import MESSAGE
 
 
 class Heard:
@@ -230,3 +235,212 @@ async def test_deliveries_are_in_the_audit_chain_and_it_verifies(
 
     assert report.intact and report.entries == 1
     assert line.leaf["subject"] == mailbox.hex()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_changes_of_flags_agree_with_a_model_whatever_their_order(
+    store, blobs, clock, shared
+):
+    """Row by row: flags, each reader's own Seen, and modseqs that move for real changes only."""
+    doctor, nurse = (new_id(), new_id()) if shared else (None, None)
+    _, inbox = await an_inbox(store, doctor, count=12, blobs=blobs, clock=clock)
+    keyword = 1 << 61
+    chance = random.Random(7)
+    states = {doctor: dict.fromkeys(range(1, 13), 0), nurse: dict.fromkeys(range(1, 13), 0)}
+    for _ in range(60):
+        reader = chance.choice([doctor, nurse])
+        uids = chance.sample(range(1, 15), chance.randint(1, 13))
+        operation = chance.choice(list(FlagOperation))
+        flags = chance.choice([1, 2, 3, 8 | keyword, keyword | 1, 0, 29])
+        before = dict(states[reader])
+        for uid in set(uids) & before.keys():
+            old = before[uid]
+            new = {
+                FlagOperation.REPLACE: flags,
+                FlagOperation.ADD: old | flags,
+                FlagOperation.REMOVE: old & ~flags,
+            }[operation]
+            for one, own in states.items():
+                own[uid] = new if one == reader else new & ~1 | own[uid] & 1
+
+        changes = await store.store_flags(inbox.number, reader, uids, operation, flags)
+
+        after = states[reader]
+        assert {row.uid: row.flags for row in changes.rows} == {
+            uid: after[uid] for uid in after if after[uid] != before[uid]
+        }
+        for one, expected in states.items():
+            rows = (await store.changes(inbox.number, one)).rows
+            assert {row.uid: row.flags for row in rows} == expected
+        mine = (await store.changes(inbox.number, reader)).rows
+        moved = {row.uid for row in mine if row.modseq == changes.highestmodseq and changes.rows}
+        assert moved == {row.uid for row in changes.rows}
+
+
+async def test_one_run_of_uids_is_one_update_whatever_flags_they_have(
+    store, blobs, clock, monkeypatch
+):
+    _, inbox = await an_inbox(store, count=9, blobs=blobs, clock=clock)
+    for uid in (2, 5, 8):
+        await store.store_flags(inbox.number, None, [uid], FlagOperation.ADD, 1 << (uid // 2))
+    updates = []
+
+    def counting(conn, cursor, statement, parameters, context, many):
+        if statement.startswith("UPDATE entry"):
+            updates.append(parameters if many else [parameters])
+
+    event.listen(Engine, "before_cursor_execute", counting)
+    try:
+        done = await store.store_flags(inbox.number, None, range(1, 10), FlagOperation.ADD, 1)
+    finally:
+        event.remove(Engine, "before_cursor_execute", counting)
+
+    assert len(done.rows) == 9 and [len(runs) for runs in updates] == [1]
+
+
+async def test_readers_hear_of_deleted_and_renamed_folders(store):
+    mailbox, _ = await an_inbox(store)
+    parent = await store.create_folder(mailbox, "Patients")
+    child = await store.create_folder(mailbox, "Patients/2026")
+    await store.rename_folder(parent.number, "Dossiers")
+    assert {number for number, _ in store._wakeups.folders} == {parent.number, child.number}
+
+    await store.delete_folder(child.number)
+
+    number, modseq = store._wakeups.folders[-1]
+    assert number == child.number and modseq > child.highestmodseq
+
+
+async def test_what_readers_remove_or_rename_is_in_the_audit_with_who_did_it(
+    store, open_database, blobs, clock
+):
+    actor = new_id()
+    mailbox, inbox = await an_inbox(store, count=5, blobs=blobs, clock=clock)
+    folder = await store.create_folder(mailbox, "Mme DURAND")
+    await store.copy(inbox.number, None, [1, 2], folder.number)
+    await store.store_flags(inbox.number, None, [1, 2, 3, 5], FlagOperation.ADD, 8)
+    await store.expunge(inbox.number, [1, 2, 3, 4, 5], actor)
+    await store.expunge(inbox.number, [4], actor)  # nothing goes: nothing to tell
+    await store.rename_folder(folder.number, "Mme D", actor)
+    await store.delete_folder(folder.number, actor)
+    with pytest.raises(Refusal):
+        await store.delete_folder(inbox.number, actor)
+    database = await open_database(versions.MAIL)
+
+    lines = await database.read(
+        lambda conn: audit.show(
+            conn, versions.MAIL.audit, "mail", limit=10, kind=AuditKind.MAILBOX_CHANGE
+        )
+    )
+
+    told = [(line.leaf["action"], line.leaf["facts"]) for line in reversed(lines)]
+    assert told == [
+        ("EXPUNGE", {"folder": inbox.id.hex(), "uids": "1:3,5"}),
+        ("RENAME", {"folder": folder.id.hex(), "folders": 1}),
+        ("DELETE", {"folder": folder.id.hex(), "messages": 2}),
+    ]
+    assert all(line.leaf["actor"] == actor.hex() for line in lines)
+    assert all(line.leaf["subject"] == mailbox.hex() for line in lines)
+    assert all("DURAND" not in str(line.leaf) for line in lines)
+    assert lines[1].personal == {"name": "Mme DURAND", "new_name": "Mme D"}
+
+
+async def test_a_folders_messages_go_with_it_unless_another_folder_holds_them(store, blobs, clock):
+    mailbox, inbox = await an_inbox(store, count=3, blobs=blobs, clock=clock)
+    folder = await store.create_folder(mailbox, "Dossier")
+    await store.copy(inbox.number, None, [1, 2], folder.number)
+    rows = (await store.changes(inbox.number, None)).rows
+    await store.append(folder.number, None, await a_message(blobs, b"alone"), 9, clock.now(), 0)
+    alone = (await store.changes(folder.number, None)).rows[-1]
+    await store.delete_folder(folder.number)
+
+    assert [row.uid async for row, _ in store.messages(inbox.number, [*rows, alone])] == [1, 2, 3]
+
+
+async def test_deleting_a_folder_looks_at_its_own_rows_only(store, blobs, clock):
+    """However many messages the instance has, since all other writers wait meanwhile."""
+    mailbox, inbox = await an_inbox(store, count=2, blobs=blobs, clock=clock)
+    folder = await store.create_folder(mailbox, "Dossier")
+    await store.copy(inbox.number, None, [1, 2], folder.number)
+    if isinstance(store._database, PostgresDatabase):
+        pytest.skip("its planner looks at the size of tables, and these are all but empty")
+    done = []
+
+    def remember(conn, cursor, statement, parameters, context, many):
+        if not many:
+            done.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", remember)
+    try:
+        await store.delete_folder(folder.number)
+    finally:
+        event.remove(Engine, "before_cursor_execute", remember)
+
+    def plans(conn):
+        return [
+            (statement, row.detail)
+            for statement, parameters in done
+            for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+    steps = await store._database.read(plans)
+    assert any("ix_entry_message" in step for _, step in steps)
+    assert [pair for pair in steps if pair[1].startswith("SCAN")] == []
+
+
+async def test_a_message_that_two_folders_let_go_of_at_once_is_gone(store, blobs, clock):
+    mailbox, inbox = await an_inbox(store, count=1, blobs=blobs, clock=clock)
+    target = await store.folder(mailbox, "Archives")
+    await store.copy(inbox.number, None, [1], target.number)
+    rows = (await store.changes(inbox.number, None)).rows
+    for folder in (inbox, target):
+        await store.store_flags(folder.number, None, [1], FlagOperation.ADD, int(Flags.DELETED))
+    database = store._database
+    if not isinstance(database, PostgresDatabase):
+        await asyncio.gather(*(store.expunge(f.number, [1]) for f in (inbox, target)))
+    else:
+        async with database._engine.begin() as connection:
+            await connection.run_sync(
+                lambda conn: mailboxes._expunge(conn, inbox.number, [1], None, 0)
+            )
+            other = asyncio.create_task(store.expunge(target.number, [1]))
+            await asyncio.sleep(0.3)
+        await other
+
+    assert [pair async for pair in store.messages(inbox.number, rows)] == []
+
+
+async def test_a_message_delivered_once_more_survives_that_its_last_holder_goes(
+    store, blobs, clock
+):
+    first, inbox = await an_inbox(store)
+    second, _ = await an_inbox(store)
+    message, spool_id = await a_message(blobs), new_id()
+    await store.deliver(Delivery(spool_id, message, 9, clock.now(), (first,)))
+    await store.store_flags(inbox.number, None, [1], FlagOperation.ADD, int(Flags.DELETED))
+    again = Delivery(spool_id, message, 9, clock.now(), (first, second))
+    database = store._database
+    if not isinstance(database, PostgresDatabase):
+        await asyncio.gather(store.deliver(again), store.expunge(inbox.number, [1]))
+    else:
+        async with database._engine.begin() as connection:
+            await connection.run_sync(
+                lambda conn: mailboxes._deliver(conn, again, store._message_values(message), 0)
+            )
+            gone = asyncio.create_task(store.expunge(inbox.number, [1]))
+            await asyncio.sleep(0.3)
+        await gone
+
+    other = await store.folder(second, "INBOX")
+    rows = (await store.changes(other.number, None)).rows
+    assert [stored async for _, stored in store.messages(other.number, rows)] == [message]
+
+
+async def test_a_row_that_cannot_be_opened_does_not_hide_the_others(store, blobs, clock, caplog):
+    _, inbox = await an_inbox(store, count=3, blobs=blobs, clock=clock)
+    rows = (await store.changes(inbox.number, None)).rows
+    bad = update(MESSAGE).where(MESSAGE.c.id == rows[1].message_id).values(sealed=b"rotten" * 9)
+    await store._database.write(lambda conn: conn.execute(bad) and None)
+
+    assert [row.uid async for row, _ in store.messages(inbox.number, rows)] == [1, 3]
+    assert "cannot be opened" in caplog.text

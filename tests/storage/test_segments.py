@@ -104,3 +104,33 @@ def test_a_wrapped_key_opens_only_unchanged(keyring, key, position):
 
     with pytest.raises(Tampered):
         keyring.unwrap(bytes(changed))
+
+
+async def test_a_reader_is_not_disturbed_when_its_file_is_put_out_meanwhile(
+    keyring, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments._OPEN_FILES", 1)
+    stores = [SegmentBlobs(tmp_path, owner, keyring) for owner in ("w1", "w2")]
+    first, second = await stores[0].put(b"first"), await stores[1].put(b"other")
+    reader = stores[0]
+    real = os.pread
+
+    def pread(descriptor, count, offset):
+        # What a thread does between another's finding the file and reading from it.
+        monkeypatch.setattr(os, "pread", real)
+        assert reader.read(second) == b"other"
+        return real(descriptor, count, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+
+    assert reader.read(first) == b"first"
+    for store in stores:
+        await store.close()
+
+
+async def test_bytes_that_no_row_names_are_without_their_key(blobs, tmp_path):
+    ref = await blobs.put(b"clinical text " * 100)
+    [path] = (tmp_path / "segments").iterdir()
+
+    assert ref.wrapped_key not in path.read_bytes()
+    assert blobs.key_of(ref) not in path.read_bytes()

@@ -1,10 +1,12 @@
 import asyncio
 import logging
 import os
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
@@ -12,6 +14,7 @@ from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
 from mssante.storage import versions, spool as spool_module
 from mssante.storage.journal import Journal
+from mssante.storage.schema.spool import SPOOL
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 
@@ -245,3 +248,126 @@ async def test_a_full_disk_accepts_nothing_and_the_next_message_is_well(start, m
     await spool.accept(ENVELOPE, b"body")
 
     assert len(await (await start()).due(10)) == 1
+
+
+async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_yet(
+    keyring, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
+    journal = Journal(tmp_path, "w0", keyring)
+    journal._thread._largest = 1
+    tasks = [asyncio.create_task(journal.accept(new_id(), 0, b"e", b"body")) for _ in range(2)]
+    await asyncio.sleep(0)
+    while len(list(tmp_path.glob("w0-*"))) < 2:
+        time.sleep(0.01)  # the loop stands still: both are on the disk and no task knows of it
+
+    assert journal.first_live_segment() == 1
+    await asyncio.gather(*tasks)
+    await journal.close()
+
+
+async def test_a_spool_that_fails_in_between_hands_out_the_same_entries_later(
+    start, monkeypatch, clock
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)
+    first = await start()
+    entries = [await first.accept(ENVELOPE, b"%d" % n) for n in range(3)]
+    await first.finish(entries[0].id)
+    spool = await start()
+
+    async def broken(work):
+        raise OSError(5, "Input/output error")
+
+    for verb in ("write", "read"):
+        with monkeypatch.context() as patched:
+            patched.setattr(spool._database, verb, broken)
+            with pytest.raises(OSError):
+                await spool.due(10)
+
+    assert [e.id for e in await spool.due(10)] == [e.id for e in entries[1:]]
+
+
+async def test_a_row_that_cannot_be_opened_does_not_hold_up_the_others(start, clock, caplog):
+    spool = await start()
+    entries = [await spool.accept(ENVELOPE, b"%d" % n) for n in range(3)]
+    for entry in entries:
+        await spool.defer(entry.id, timedelta(0), "later")
+    bad = update(SPOOL).where(SPOOL.c.id == entries[0].id).values(sealed=b"rotten")
+    await spool._database.write(lambda conn: conn.execute(bad) and None)
+
+    for spool_now in (spool, await start()):
+        assert {e.id for e in await spool_now.due(10)} == {e.id for e in entries[1:]}
+        assert await spool_now.due(10) == []
+    assert entries[0].id.hex() in {record.spool_id for record in caplog.records}
+
+
+async def test_a_body_that_the_disk_does_not_give_stays_for_the_next_start(start, monkeypatch):
+    former = await start()
+    entry, other = [await former.accept(ENVELOPE, body) for body in (b"first", b"second")]
+    real = SegmentBlobs.read
+
+    def read(self, ref, *where):
+        if ref.offset == entry.blob.offset:
+            raise OSError(5, "Input/output error")
+        return real(self, ref, *where)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentBlobs, "read", read)
+        assert [e.id for e in await (await start()).due(10)] == [other.id]
+    assert {e.id for e in await (await start()).due(10)} == {entry.id, other.id}
+
+
+async def test_refused_messages_leave_nothing_on_a_full_disk(start, monkeypatch, tmp_path):
+    spool = await start()
+    kept = await spool.accept(ENVELOPE, b"kept")
+    before = {p.name: p.stat().st_size for p in (tmp_path / "journal").iterdir()}
+    real = os.pwritev
+
+    def fills(fd, pieces, offset):
+        if sum(map(len, pieces)) > 1000:
+            real(fd, [bytes(pieces[0])[:50]], offset)
+            raise OSError(28, "No space left on device")
+        return real(fd, pieces, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", fills)
+        for _ in range(3):
+            with pytest.raises(OSError):
+                await spool.accept(ENVELOPE, bytes(5_000))
+    assert {p.name: p.stat().st_size for p in (tmp_path / "journal").iterdir()} == before
+
+    def no_sync(fd):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", no_sync)
+        with pytest.raises(OSError):
+            await spool.accept(ENVELOPE, b"refused, though it may be on the disk")
+    after = await spool.accept(ENVELOPE, b"after")
+
+    assert after.blob.segment != kept.blob.segment
+    assert [e.id for e in await (await start()).due(10)] == [kept.id, after.id]
+
+
+async def test_a_disk_fault_in_one_segment_costs_neither_the_start_nor_the_others(
+    start, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
+    former = await start()
+    entries = [await former.accept(ENVELOPE, b"%d" % n) for n in range(3)]
+    real = os.pread
+
+    def pread(descriptor, count, offset):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(entries[0].blob.segment):
+            raise OSError(5, "Input/output error")
+        return real(descriptor, count, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", pread)
+        spool = await start()
+        found = await spool.due(10)
+        assert [e.id for e in found] == [e.id for e in entries[1:]]
+        for entry in found:
+            await spool.finish(entry.id)
+        await spool.due(10)
+    assert [e.id for e in await (await start()).due(10)] == [entries[0].id]

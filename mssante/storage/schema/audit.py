@@ -6,18 +6,17 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
-    Insert,
     LargeBinary,
     MetaData,
-    Select,
     Table,
     Text,
-    Update,
     bindparam,
     insert,
     select,
     update,
 )
+
+from mssante.storage.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,9 @@ class AuditTables:
 
     entries: Table
     head: Table
-    read_head: Select[tuple[int, bytes]]
-    write_head: Update
-    add: Insert
+    read_head: Prepared
+    write_head: Prepared
+    add: Prepared
 
 
 def audit_tables(metadata: MetaData, database: str) -> AuditTables:
@@ -61,10 +60,13 @@ def audit_tables(metadata: MetaData, database: str) -> AuditTables:
     return AuditTables(
         entries,
         head,
-        # Built once: making a statement costs as much as running it.
-        read_head=select(head.c.sequence, head.c.head).where(head.c.number == 1).with_for_update(),
-        write_head=update(head)
-        .where(head.c.number == 1)
-        .values(sequence=bindparam("new_sequence"), head=bindparam("new_head")),
-        add=insert(entries),
+        read_head=Prepared(
+            select(head.c.sequence, head.c.head).where(head.c.number == 1).with_for_update()
+        ),
+        write_head=Prepared(
+            update(head)
+            .where(head.c.number == 1)
+            .values(sequence=bindparam("new_sequence"), head=bindparam("new_head"))
+        ),
+        add=Prepared(insert(entries)),
     )

@@ -19,4 +19,4 @@ async def expunge(session: Session, command: Expunge) -> None:
         deleted = int(Flags.DELETED)
         flags, known = picked.columns.flags, picked.columns.uids
         uids = [known[index] for index in picked.indexes if flags[index] & deleted]
-    await session.service.expunge(view, uids)
+    await session.service.expunge(session.identity, view, uids)

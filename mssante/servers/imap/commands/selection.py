@@ -36,7 +36,7 @@ async def close(session: Session, _command: Close) -> None:
     selected = session.selected
     if not selected.read_only:
         view = selected.view
-        await session.service.expunge(view, view.uids_with(int(Flags.DELETED)))
+        await session.service.expunge(session.identity, view, view.uids_with(int(Flags.DELETED)))
     session.unselect()
 
 
