@@ -45,7 +45,8 @@ def test_a_listed_operators_message_reaches_the_patient_and_its_document_the_dmp
     message = a_message(sender, patient["address"], "Compte rendu", ("lettre.xml", letter))
 
     with connected(instance, operator) as client:
-        client.sendmail(sender["address"], [patient["address"]], message.as_bytes())
+        content = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+        client.sendmail(sender["address"], [patient["address"]], content)
     instance.wait_until_carried()
 
     [received] = [
