@@ -166,7 +166,10 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
 
     Yields whether the lock was got within `seconds`.
     """
-    lock = os.open(layout.run / f"slot-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Beside what it protects: two configurations of one store must not miss each other.
+    lock = os.open(
+        layout.directory / f"slot-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         yield _lock_within(lock, seconds)
     finally:

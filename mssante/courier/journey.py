@@ -67,10 +67,16 @@ class Journey:
         routed = await route(self.directory, entry.envelope.recipients)
         sender = await self._sender(entry)
         plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
-        _, outcomes = await asyncio.gather(
+        # Both come to their end before either's failure is told: nothing runs on beside a retry.
+        delivered, outcomes = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
             self.clerk.file(entry, plan),
+            return_exceptions=True,
         )
+        if isinstance(delivered, BaseException):
+            raise delivered
+        if isinstance(outcomes, BaseException):
+            raise outcomes
         await self._report(entry, opened, routed, plan, outcomes, sender)
         await spool.finish(entry.id)
 

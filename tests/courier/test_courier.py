@@ -1,59 +1,177 @@
+"""The courier over real stores, with faults put into single steps."""
+
 import asyncio
-from datetime import UTC, datetime
+import contextlib
+from datetime import timedelta
 
+import make_samples
+import pytest
+from sqlalchemy import select
+
+from mssante.app import Worker, open_stores
+from mssante.cli.demo_world import PATIENTS
 from mssante.courier import courier as courier_module
-from mssante.courier.courier import MOST_AT_ONCE, Courier
-from mssante.kernel.opaque import new_id
-from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.courier.courier import Courier
+from mssante.kernel.address import Address
+from mssante.mail.model import Envelope
+from mssante.settings import load
+from mssante.storage import versions
+from mssante.storage.journal import Journal
+from mssante.storage.schema.spool import SPOOL
+from mssante.storage.spool import StoredSpool
+from tests.journeys.instance import Instance, a_message
 
-ENVELOPE = Envelope(None, (), None, None, "laptop", "ESMTPSA", "TLSv1.3")
-
-
-def an_entry():
-    return SpoolEntry(new_id(), datetime(2026, 1, 1, tzinfo=UTC), ENVELOPE, BlobRef("", 0, 0, b""))
-
-
-class Waiting:
-    """A spool in which entries of an earlier start wait."""
-
-    def __init__(self, count):
-        self.entries = [an_entry() for _ in range(count)]
-        self.released = []
-
-    async def due(self, limit):
-        handed, self.entries = self.entries[:limit], self.entries[limit:]
-        return handed
-
-    def release(self, entry_id):
-        self.released.append(entry_id)
+pytestmark = pytest.mark.timeout(60)
 
 
-class Journey:
-    def __init__(self):
-        self.may_go = asyncio.Semaphore(0)
-        self.carried = []
-
-    async def carry(self, entry, spool):
-        await self.may_go.acquire()
-        self.carried.append(entry.id)
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory):
+    return Instance(tmp_path_factory.mktemp("courier") / "instance").init()
 
 
-async def test_what_waits_is_carried_although_new_mail_comes_in_all_the_time(monkeypatch):
-    monkeypatch.setattr(courier_module, "_LOOK_SECONDS", 0.01)
-    spool, journey = Waiting(20), Journey()
-    waiting = {entry.id for entry in spool.entries}
-    courier = Courier(journey, [spool])
-    for _ in range(10 * MOST_AT_ONCE):
-        courier.accepted(an_entry())
+@pytest.fixture
+async def world(instance, monkeypatch):
+    """Opens a worker's stores, its spool and its courier, as often as asked: as starts do."""
+    monkeypatch.setattr(courier_module, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(courier_module, "delay_after", lambda attempts: timedelta(0))
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(load(instance.config), "w0b"))
+        stores.layout.create_spool("w0")
+
+        async def start():
+            database = stores.layout.open(versions.SPOOL, "w0")
+            journal = Journal(stores.layout.mail_segments, "w0", stores.keyring)
+            spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)
+            await spool.recover()
+            journey = Worker(stores, [spool]).courier._journey
+            courier = Courier(journey, [spool])
+            stack.push_async_callback(database.close)
+            stack.push_async_callback(spool.close)
+            stack.push_async_callback(courier.stop)
+            return spool, courier
+
+        yield instance, stores, start
+
+
+def a_submission(instance, number):
+    doctor = instance.accounts("professional")[0]
+    patient = instance.accounts("patient")[0]
+    traits = PATIENTS[0].traits
+    subject = make_samples.Subject(
+        ins=patient["ins"], birth_name=traits.birth_name, given_names=traits.given_names,
+        first_given=traits.first_given, sex=traits.sex, birth_date=traits.birth_date,
+        birth_place=traits.birth_place,
+    )  # fmt: skip
+    unique_id = f"1.2.250.1.999.60.{number}"
+    version = make_samples.Version(unique_id=unique_id, set_id=f"{unique_id}.0")
+    document = make_samples.biology(subject, version=version)
+    message = a_message(doctor, patient["address"], "Résultats", ("cr.xml", document))
+    envelope = Envelope(
+        sender=Address.split(doctor["address"]), recipients=(Address.split(patient["address"]),),
+        account_id=None, mailbox_id=None, client="test", protocol="ESMTPSA", tls="TLSv1.3",
+    )  # fmt: skip
+    return envelope, message.as_bytes(policy=message.policy.clone(linesep="\r\n")), unique_id
+
+
+async def counted(instance, stores, unique_id):
+    """(messages in the patient's INBOX, filed documents with this id)."""
+    patient = instance.accounts("patient")[0]
+    mailbox = await stores.directory.mailbox_by_address(Address.split(patient["address"]))
+    inbox = await stores.mailboxes.folder(mailbox.id, "INBOX")
+    rows = (await stores.mailboxes.changes(inbox.number, None)).rows if inbox else []
+    entries = await stores.documents.entries_of(mailbox.patient_id)
+    return len(rows), sum(entry.metadata.unique_id == unique_id for entry in entries)
+
+
+async def waiting(spool):
+    """Whether anything is live in the journal or to be tried again."""
+    rows = await spool._database.read(
+        lambda conn: conn.execute(select(SPOOL.c.id).where(SPOOL.c.state == "due")).all()
+    )
+    return bool(rows or spool._journal.live)
+
+
+async def until(condition):
+    for _ in range(500):
+        if await condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it does not come to pass")
+
+
+def failing(monkeypatch, owner, name, times, *, done):
+    """Let a step fail so many times, after it was `done` or before, then work."""
+    real, calls = getattr(owner, name), []
+
+    async def step(*arguments):
+        calls.append(name)
+        outcome = await real(*arguments) if done or len(calls) > times else None
+        if len(calls) <= times:
+            raise OSError(28, "No space left on device")
+        return outcome
+
+    monkeypatch.setattr(owner, name, step)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "done"),
+    [(1, "deliver", True), (2, "deliver", False), (6, "deposit", True), (7, "deposit", False)],
+)
+async def test_a_step_that_fails_before_or_after_it_was_done_is_done_once(
+    world, monkeypatch, number, step, done
+):
+    instance, stores, start = world
+    owner = stores.mailboxes if step == "deliver" else stores.documents
+    calls = failing(monkeypatch, owner, step, 2, done=done)
+    spool, courier = await start()
+    envelope, content, unique_id = a_submission(instance, number)
+    before, _ = await counted(instance, stores, unique_id)
     courier.start()
-    for _ in range(200):  # the rush goes on: for each that is done another comes
-        for _ in range(10):
-            journey.may_go.release()
-            courier.accepted(an_entry())
-        await asyncio.sleep(0.002)
+    courier.accepted(await spool.accept(envelope, content))
 
-    assert courier.under_way >= 5 * MOST_AT_ONCE
-    assert waiting <= set(journey.carried)
-    for _ in range(courier.under_way):
-        journey.may_go.release()
+    async def carried():
+        return calls and courier.under_way == 0 and not await waiting(spool)
+
+    await until(carried)
+    assert await counted(instance, stores, unique_id) == (before + 1, 1)
+
+
+async def test_what_fails_again_and_again_is_set_aside_and_the_others_go_on(world, monkeypatch):
+    instance, stores, start = world
+    monkeypatch.setattr(courier_module, "MOST_ATTEMPTS", 3)
+    calls = failing(monkeypatch, stores.documents, "deposit", 3, done=False)
+    spool, courier = await start()
+    envelope, content, unique_id = a_submission(instance, 3)
+    courier.start()
+    courier.accepted(await spool.accept(envelope, content))
+
+    async def tried():
+        return len(calls) == 3 and courier.under_way == 0
+
+    await until(tried)
+    assert await spool.due(10) == []
+    other, content, other_id = a_submission(instance, 4)
+    courier.accepted(await spool.accept(other, content))
+
+    async def filed():
+        return (await counted(instance, stores, other_id))[1] == 1
+
+    await until(filed)
+
+
+async def test_what_a_stopped_courier_did_not_begin_is_carried_by_the_next_start(world):
+    instance, stores, start = world
+    spool, courier = await start()
     await courier.stop()
+    envelope, content, unique_id = a_submission(instance, 5)
+    courier.accepted(await spool.accept(envelope, content))
+    assert (await counted(instance, stores, unique_id))[1] == 0
+
+    _, successor = await start()
+    successor.start()
+
+    async def filed():
+        return (await counted(instance, stores, unique_id))[1] == 1
+
+    await until(filed)
