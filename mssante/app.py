@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
@@ -30,14 +30,16 @@ from mssante.filing.inspect import InspectLimits
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
+from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.limits import ByteBudget, ConnectionLimits
-from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
-from mssante.servers.smtp.submission import SubmissionServer
+from mssante.servers.smtp.dialogue import SessionLimits
+from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
+from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
 from mssante.settings import Settings
 from mssante.storage import versions
@@ -53,6 +55,7 @@ from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
+from mssante.storage.whitelist import StoredWhiteList
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class Stores:
     """By schema name; each has an audit chain of its own."""
     directory: StoredDirectory
     registry: StoredRegistry
+    white_list: StoredWhiteList
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
     dmp_blobs: SegmentBlobs
@@ -147,6 +151,7 @@ async def open_stores(
             databases=databases,
             directory=StoredDirectory(databases["directory"]),
             registry=StoredRegistry(databases["directory"], clock),
+            white_list=StoredWhiteList(databases["directory"], clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
             dmp_blobs=dmp_blobs,
@@ -217,29 +222,44 @@ class Worker:
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
         memory = ByteBudget()
+        limits = AdmissionLimits(
+            max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
+        )
+        patient_domains = frozenset(operator.patient_domains)
+        smtp: dict[str, Any] = {
+            "hostname": operator.domain,
+            "audit": audit_log,
+            "clock": stores.clock,
+            "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
+            "connections": connections,
+            "memory": memory,
+        }
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
-                    stores.directory,
-                    stores.clock,
-                    frozenset(operator.patient_domains),
-                    operator.domain,
-                    AdmissionLimits(
-                        max_size=settings.limits.message_bytes,
-                        max_recipients=settings.limits.recipients,
-                    ),
+                    stores.directory, stores.clock, patient_domains, operator.domain, limits
                 ),
                 authenticator=self.authenticator,
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
             ),
-            hostname=operator.domain,
             tls=self._tls,
-            audit=audit_log,
-            clock=stores.clock,
-            limits=SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
-            connections=connections,
-            memory=memory,
+            **smtp,
+        )
+        self.reception = ReceptionServer(
+            ReceptionServices(
+                arrival=Arrival(
+                    stores.directory, stores.white_list, patient_domains, operator.domain, limits
+                ),
+                spool=spools[0],
+                on_accepted=self.courier.accepted,
+            ),
+            tls=server_context(
+                settings.tls.operator_certificate,
+                settings.tls.operator_key,
+                client_ca=settings.tls.peer_ca,
+            ),
+            **smtp,
         )
         self.imap = ImapServer(
             self.mailboxes,
@@ -263,6 +283,8 @@ class Worker:
             implicit = name in ("submissions", "imaps")
             if name in ("submission", "submissions"):
                 await self.submission.start(sockets, implicit_tls=implicit)
+            elif name == "smtp":
+                await self.reception.start(sockets, implicit_tls=False)
             else:
                 for sock in sockets:
                     await self.imap.listen(sock, implicit_tls=implicit)
@@ -279,6 +301,7 @@ class Worker:
         grace = self._stores.settings.workers.stop_seconds / 2
         for outcome in await asyncio.gather(
             self.submission.stop(grace_seconds=grace),
+            self.reception.stop(grace_seconds=grace),
             self.imap.close(grace=grace),
             return_exceptions=True,
         ):

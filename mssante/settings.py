@@ -22,7 +22,7 @@ DATABASE_URL_VARIABLE: Final = "MSSANTE_DATABASE_URL"
 MAX_FILE: Final = 1 << 20
 """A settings file is small; a larger one is a mistake."""
 
-Role = Literal["submission", "imap"]
+Role = Literal["submission", "reception", "imap"]
 """What a worker can do; the other roles of the design come with their listeners."""
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -75,6 +75,8 @@ class Listeners:
     """SMTP for members, STARTTLS before authentication (RFC 6409)."""
     submissions: Listener = Listener(465)
     """SMTP for members, implicit TLS (RFC 8314)."""
+    smtp: Listener = Listener(25)
+    """SMTP from other operators: STARTTLS with client certificates (RFC 3207)."""
     imap: Listener = Listener(143)
     """IMAP, STARTTLS before authentication."""
     imaps: Listener = Listener(993)
@@ -89,6 +91,21 @@ class Tls:
     """PEM: the server's certificate, then its intermediates."""
     key: Path = Path("tls/server.key")
     """PEM, readable by the service account alone."""
+    operator_certificate: Path = Path("tls/operator.pem")
+    """PEM: the certificate that other operators see, whose name is in the white list, then its
+    intermediates."""
+    operator_key: Path = Path("tls/operator.key")
+    """PEM, readable by the service account alone."""
+    peer_ca: Path = Path("tls/ca.pem")
+    """PEM: the authorities that issue other operators' certificates; no others are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who is let into the exchange with other operators: ``[trust]``."""
+
+    accept_unverified_signature: bool = False
+    """Whether a white list that is signed is taken although its signature is not verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +196,7 @@ class Settings:
     operator: Operator
     listeners: Listeners = Listeners()
     tls: Tls = Tls()
+    trust: Trust = Trust()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()

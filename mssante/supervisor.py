@@ -42,6 +42,7 @@ _NO_FORK_PAUSE: Final = 1.0
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
+    "reception": ("smtp",),
     "imap": ("imap", "imaps"),
 }
 """The listeners of each role, by their names in the settings."""

@@ -132,7 +132,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         (MINIMUM + "[workers]\nroles = []\n", "workers.roles: names no role"),
         (
             MINIMUM + '[workers]\nroles = ["web"]\n',
-            "workers.roles: must be one of submission, imap",
+            "workers.roles: must be one of submission, reception, imap",
         ),
         (MINIMUM + "[storage]\ndirectory = 3\n", "storage.directory: must be a text in quotes"),
         (MINIMUM + '[storage]\ndatabase_url = "mysql://x/y"\n', "must begin with postgresql://"),

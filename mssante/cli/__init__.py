@@ -22,6 +22,7 @@ from mssante.cli import (
     queue,
     serve,
     smime,
+    trust,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
 from mssante.cli.output import FAILED, CommandFailed, fail
@@ -34,6 +35,7 @@ from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
 from mssante.storage.versions import WrongVersion
 from mssante.supervisor import StartFailed
+from mssante.wire.whitelist.reader import WhiteListRefused
 
 app: Final = typer.Typer(
     name="mssante",
@@ -54,6 +56,7 @@ app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
+app.add_typer(trust.app)
 app.command()(init.init)
 app.command()(serve.serve)
 
@@ -67,6 +70,7 @@ _EXPECTED: Final = (
     Refusal,
     KeyUnavailable,
     StartFailed,
+    WhiteListRefused,
     WrongVersion,
 )
 """What a command may run into; each message is written for the person who typed it."""

@@ -19,6 +19,7 @@ from mssante.cli.output import progress
 from mssante.directory.model import Account, Mailbox, MailboxType
 from mssante.directory.ports import Act, Grant
 from mssante.directory.registration import Credentials, Registration
+from mssante.wire.x500 import DistinguishedName
 
 _AT_A_TIME = 256
 """Registrations under way at once: they share commits."""
@@ -56,6 +57,8 @@ class RemoteOperator:
     certificate: Path
     key: Path
     listed: bool
+    name: DistinguishedName
+    """In its certificate."""
 
     def described(self) -> dict[str, object]:
         """The entry of `demo.json`."""

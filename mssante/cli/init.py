@@ -16,16 +16,20 @@ import typer
 from mssante.app import layout_of
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
-from mssante.cli.instance import act, open_instance
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
+from mssante.trust.names import name_of, subject_in
+from mssante.wire.whitelist.model import Listing
+from mssante.wire.whitelist.writer import write_white_list
 
 DEMO_DOMAIN: Final = "tilleuls.mssante.example"
 DEMO_PORT_BASE: Final = 20_000
+DEMO_WHITE_LIST: Final = "listeblanchemssante.xml"
 _SETTINGS: Final = "mssante.toml"
 
 
@@ -72,6 +76,7 @@ def init(
     if demo:
         with open_instance(settings.file) as instance:
             accounts = populate(instance, demo_accounts)
+            _import_demo_list(instance, remote)
         _write_demo_json(directory, settings, accounts, remote)
     (directory / _DRAFT).rename(directory / _SETTINGS)
     _sync_tree(directory)
@@ -112,6 +117,10 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
     server = pki.issue_server(root, names, now)
     server.write(settings.tls.certificate, settings.tls.key)
+    operator = pki.issue_operator(
+        root, settings.operator.name or domain, [f"mx.{domain}", *own], now
+    )
+    operator.write(settings.tls.operator_certificate, settings.tls.operator_key)
     if not demo:
         return []
     remote = directory / "remote"
@@ -119,9 +128,29 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     operators = []
     for other, organisation, listed in REMOTE_OPERATORS:
         certificate, key = remote / f"{other}.pem", remote / f"{other}.key"
-        pki.issue_operator(root, organisation, f"mx.{other}", now).write(certificate, key)
-        operators.append(RemoteOperator(other, certificate, key, listed))
+        credential = pki.issue_operator(root, organisation, [f"mx.{other}"], now)
+        credential.write(certificate, key)
+        name = name_of(credential.certificate.subject)
+        operators.append(RemoteOperator(other, certificate, key, listed, name))
     return operators
+
+
+def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
+    """A white list with this operator and those of the demo that are listed, kept as a file too."""
+    operator = instance.settings.operator
+    own = subject_in(instance.settings.tls.operator_certificate.read_bytes())
+    listings = [
+        Listing(domain, own, "This demo instance")
+        for domain in (operator.domain, *operator.patient_domains)
+    ]
+    listings += [
+        Listing(each.domain, each.name, "Another operator of the demo")
+        for each in remote
+        if each.listed
+    ]
+    content = write_white_list(SystemClock().now(), listings)
+    pki.write_new(instance.settings.directory / DEMO_WHITE_LIST, content, mode=0o600)
+    instance.run(instance.white_list.replace(content, act("init --demo"), accept_signed=False))
 
 
 def _domains(settings: Settings) -> None:

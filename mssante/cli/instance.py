@@ -24,6 +24,7 @@ from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.settings import Settings, load
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
+from mssante.storage.whitelist import StoredWhiteList
 
 CONFIG_VARIABLE: Final = "MSSANTE_CONFIG"
 _MAX_INS_INPUT: Final = 100
@@ -57,6 +58,11 @@ class Instance:
     def registry(self) -> StoredRegistry:
         """The directory's write side."""
         return self.stores.registry
+
+    @property
+    def white_list(self) -> StoredWhiteList:
+        """The white list of operators."""
+        return self.stores.white_list
 
     @property
     def documents(self) -> StoredDocuments:

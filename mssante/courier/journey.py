@@ -169,7 +169,11 @@ def _admission(entry: SpoolEntry) -> AuditEntry:
         actor=envelope.account_id,
         subject=envelope.mailbox_id,
         correlation=entry.id,
-        facts={"size": entry.blob.length, "recipients": len(envelope.recipients)},
+        facts={
+            "size": entry.blob.length,
+            "recipients": len(envelope.recipients),
+            **({"operator": envelope.operator} if envelope.operator else {}),
+        },
     )
 
 

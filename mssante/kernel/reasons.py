@@ -11,6 +11,9 @@ class Reason(StrEnum):
     CREDENTIALS_INVALID = "credentials-invalid"
     AUTHENTICATION_REQUIRED = "authentication-required"
     ENCRYPTION_REQUIRED = "encryption-required"
+    CERTIFICATE_REQUIRED = "certificate-required"
+    OPERATOR_NOT_LISTED = "operator-not-listed"
+    SENDER_DOMAIN_FOREIGN = "sender-domain-foreign"
     SENDER_NOT_OWNED = "sender-not-owned"
     NOT_PERMITTED = "not-permitted"
     # to whom

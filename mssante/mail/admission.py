@@ -107,7 +107,7 @@ class Admission:
         header = Header.cut(content[:body_start])
         check_header_form(header)
         check_hops(header.counts[b"received"], self.limits.max_hops)
-        check_authorship(identity, header)
+        check_authorship(identity.may_send_as, header)
         domain = (envelope.sender or identity.mailbox.address).domain
         block = completed(
             header,

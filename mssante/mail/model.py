@@ -145,11 +145,13 @@ class Envelope:
     client: str
     """How the client named itself in EHLO, checked for syntax."""
     protocol: str
-    """ESMTPSA, for the Received field (RFC 3848)."""
+    """ESMTPSA or ESMTPS, for the Received field (RFC 3848)."""
     tls: str
     """Protocol and cipher, for the Received field."""
     body_8bit: bool = False
     smtputf8: bool = False
+    operator: str = ""
+    """Name in the client certificate of the operator that sent it; empty for what is submitted here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from mssante.mail.model import Envelope, SpoolEntry
 
 
 def trace_fields(entry: SpoolEntry, host: str, authserv_id: str) -> bytes:
-    """The prefix of a message that was submitted here.
+    """The prefix of a message that was submitted here, or came from another operator.
 
     Return-Path: RFC 5321 section 4.4. Received: the same, with the protocol word of RFC 3848.
-    Authentication-Results: RFC 8601, method ``auth`` (section 2.7.4).
+    Authentication-Results: RFC 8601, method ``auth`` (section 2.7.4), or a method of our own
+    (section 2.7.6) for an operator whose certificate is listed for the sender's domain.
     """
     envelope = entry.envelope
     fields = [f"Return-Path: <{envelope.sender or ''}>"]
@@ -23,6 +24,14 @@ def trace_fields(entry: SpoolEntry, host: str, authserv_id: str) -> bytes:
         fields.append(
             f"Authentication-Results: {authserv_id}; auth=pass smtp.mailfrom={envelope.sender}"
         )
+    if envelope.operator:
+        # The null reverse-path stands for the operator alone (RFC 8601 section 2.7.2).
+        proved = (
+            f"smtp.mailfrom={envelope.sender}"
+            if envelope.sender
+            else f"smtp.helo={envelope.client}"
+        )
+        fields.append(f"Authentication-Results: {authserv_id}; x-mss-operator=pass {proved}")
     fields.append(received_field(envelope, host, id_text(entry.id), entry.accepted_at))
     return "".join(f"{field}\r\n" for field in fields).encode("ascii")
 

@@ -17,7 +17,8 @@ def server_context(
 ) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
-    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
+    Session tickets stay on, but for client certificates: a phone that comes back saves the
+    asymmetric part of the handshake.
 
     Args:
         certificate: PEM file, our certificate first, then its chain.
@@ -38,4 +39,7 @@ def server_context(
     if client_ca is not None:
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A resumed session would bring the certificate of an earlier day, unverified today.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     return context

@@ -287,6 +287,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             "tls": envelope.tls,
             "body_8bit": envelope.body_8bit,
             "smtputf8": envelope.smtputf8,
+            "operator": envelope.operator,
         }
     ).encode()
 
@@ -308,4 +309,5 @@ def decode_envelope(encoded: bytes) -> Envelope:
         tls=values["tls"],
         body_8bit=values["body_8bit"],
         smtputf8=values["smtputf8"],
+        operator=values.get("operator", ""),  # absent in what an older version wrote
     )

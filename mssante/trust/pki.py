@@ -81,10 +81,13 @@ def issue_server(issuer: Credential, names: Sequence[str], now: datetime) -> Cre
     return _issue(issuer, _subject(names[0]), names, [ExtendedKeyUsageOID.SERVER_AUTH], now)
 
 
-def issue_operator(issuer: Credential, organisation: str, host: str, now: datetime) -> Credential:
-    """What another operator's connector shows: client when it sends, server when it receives.
+def issue_operator(
+    issuer: Credential, organisation: str, names: Sequence[str], now: datetime
+) -> Credential:
+    """What an operator's connector shows: client when it sends, server when it receives.
 
-    The subject carries the attributes that the white list compares (CN, OU, O, ST, C).
+    The subject carries the attributes that the white list compares (CN, OU, O, ST, C); the common
+    name is the first of `names`, host names and IP addresses.
     """
     subject = x509.Name(
         [
@@ -92,11 +95,11 @@ def issue_operator(issuer: Credential, organisation: str, host: str, now: dateti
             x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "Paris (75)"),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "1750000000"),
-            x509.NameAttribute(NameOID.COMMON_NAME, host),
+            x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64]),  # ub-common-name, RFC 5280
         ]
     )
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-    return _issue(issuer, subject, [host], usages, now)
+    return _issue(issuer, subject, names, usages, now)
 
 
 def _issue(

@@ -24,8 +24,8 @@ from mssante.kernel.opaque import new_id
 from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.model import SpoolEntry
 from mssante.servers.limits import ByteBudget, ConnectionLimits
-from mssante.servers.smtp.dialogue import SessionLimits, SubmissionServices
-from mssante.servers.smtp.submission import SubmissionServer
+from mssante.servers.smtp.dialogue import SessionLimits
+from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
 from mssante.storage import migrate, versions
 from mssante.storage.audit import StoredAuditLog

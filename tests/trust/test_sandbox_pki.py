@@ -49,7 +49,7 @@ def test_a_strict_verifier_refuses_another_name_another_root_and_another_time(ro
 
 
 def test_an_operators_certificate_serves_both_ways_and_a_servers_does_not(root, server):
-    operator = pki.issue_operator(root, "Autre hopital", "mx.autre.example", NOW)
+    operator = pki.issue_operator(root, "Autre hopital", ["mx.autre.example"], NOW)
     client = PolicyBuilder().store(Store([root.certificate])).time(NOW).build_client_verifier()
 
     client.verify(operator.certificate, [])

@@ -1,16 +1,21 @@
-"""From and Sender name addresses that the account may send from (RFC 6409 sections 6.1 and 8.1).
+"""From and Sender name addresses that the sending account (RFC 6409 sections 6.1 and 8.1) or the
+sending operator may use.
 
 The envelope is not shown to readers; what they see must be as true as what was authenticated.
 """
 
-from mssante.access.identity import Identity
+from collections.abc import Callable
+
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.rules.header import Header
 from mssante.wire.mime.address_lists import MailboxEntry, read_addresses
 
+Owns = Callable[[Address], bool]
+"""Whether who sends may use an address."""
 
-def check_authorship(identity: Identity, header: Header) -> None:
+
+def check_authorship(owns: Owns, header: Header) -> None:
     """Check each address of From and Sender.
 
     Raises:
@@ -25,15 +30,15 @@ def check_authorship(identity: Identity, header: Header) -> None:
             if not entries or (name == b"sender" and len(entries) > 1):
                 raise Refusal(Reason.MESSAGE_MALFORMED, hint=f"{name.decode()} needs an address")
             for entry in entries:
-                _check_owned(identity, entry)
+                _check_owned(owns, entry)
 
 
-def _check_owned(identity: Identity, entry: MailboxEntry) -> None:
+def _check_owned(owns: Owns, entry: MailboxEntry) -> None:
     """Groups, which have no address, are nobody's."""
     local, domain = entry.mailbox or b"", entry.host or b""
     try:
         address = Address(local.decode("ascii"), domain.decode("ascii"))
     except UnicodeDecodeError:
         raise Refusal(Reason.FROM_NOT_OWNED, "non-ASCII address in From or Sender") from None
-    if not identity.may_send_as(address):
-        raise Refusal(Reason.FROM_NOT_OWNED, "address in From or Sender is not the account's")
+    if not owns(address):
+        raise Refusal(Reason.FROM_NOT_OWNED, "address in From or Sender is not the sender's")

@@ -1,10 +1,12 @@
-"""What a submission server puts right in the header (RFC 6409 section 8), and nothing else.
+"""What we put right in the header of a message that comes in, and nothing else: RFC 6409 section 8
+for submissions, forged trace fields for all.
 
 Only top-level fields are touched: a signed body keeps its bytes. The same message, time and id give
 the same bytes.
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Final
@@ -12,9 +14,8 @@ from typing import Final
 from mssante.mail.rules.header import Header
 from mssante.wire.mime.headers import Field, unfold
 
-_REMOVED: Final = frozenset({b"bcc", b"resent-bcc", b"return-path"})
-"""Bcc names recipients that the others must not see (RFC 5322 section 3.6.3); Return-Path is for the
-last server to write (RFC 5321 section 4.4)."""
+_BLIND: Final = frozenset({b"bcc", b"resent-bcc"})
+"""They name recipients that the others must not see (RFC 5322 section 3.6.3)."""
 _COMMENT: Final = re.compile(rb"\((?:[^()\\]++|\\.)*+\)")
 _NESTED_COMMENTS: Final = 5
 _AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
@@ -30,15 +31,11 @@ def completed(header: Header, *, now: datetime, message_id: str, authserv_id: st
         message_id: without angle brackets, for Message-ID.
         authserv_id: ours; only we may write results under it (RFC 8601 section 5).
     """
-    block = header.block
-    kept: list[bytes] = []
-    position = 0
-    for field in header.fields:
-        if _to_remove(header, field, authserv_id):
-            kept.append(block[position : field.start])
-            position = field.stop
-    stop = len(block) - 2 if block.endswith(b"\r\n\r\n") else len(block)
-    kept.append(block[position:stop])
+    block = _without(
+        header, lambda field: field.name.lower() in _BLIND or _forged(header, field, authserv_id)
+    )
+    stop = len(block) - 2 if block.endswith(b"\r\n\r\n") or block == b"\r\n" else len(block)
+    kept = [block[:stop]]
     # At the end: a field put at the beginning could change how a broken first line reads.
     if not header.counts[b"date"]:
         kept.append(b"Date: " + format_datetime(now).encode("ascii") + b"\r\n")
@@ -48,9 +45,27 @@ def completed(header: Header, *, now: datetime, message_id: str, authserv_id: st
     return b"".join(kept)
 
 
-def _to_remove(header: Header, field: Field, authserv_id: str) -> bool:
+def without_forgeries(header: Header, authserv_id: str) -> bytes:
+    """The header block without the fields that only we may write: Return-Path (RFC 5321 section
+    4.4) and Authentication-Results under our name (RFC 8601 section 5).
+    """
+    return _without(header, lambda field: _forged(header, field, authserv_id))
+
+
+def _without(header: Header, to_remove: Callable[[Field], bool]) -> bytes:
+    kept: list[bytes] = []
+    position = 0
+    for field in header.fields:
+        if to_remove(field):
+            kept.append(header.block[position : field.start])
+            position = field.stop
+    kept.append(header.block[position:])
+    return b"".join(kept)
+
+
+def _forged(header: Header, field: Field, authserv_id: str) -> bool:
     name = field.name.lower()
-    if name in _REMOVED:
+    if name == b"return-path":
         return True
     return name == b"authentication-results" and _claims(header.value(field), authserv_id)
 

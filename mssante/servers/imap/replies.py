@@ -42,6 +42,9 @@ def reply_for(reason: Reason) -> Reply:
             | Reason.RECIPIENT_MALFORMED
             | Reason.ADDRESS_MALFORMED
             | Reason.DOMAIN_NOT_TRUSTED
+            | Reason.CERTIFICATE_REQUIRED
+            | Reason.OPERATOR_NOT_LISTED
+            | Reason.SENDER_DOMAIN_FOREIGN
             | Reason.TOO_MANY_RECIPIENTS
             | Reason.LOOP_DETECTED
         ):

@@ -1,43 +1,42 @@
 # ruff: noqa: N802 (aiosmtpd finds the method of a command by its name)
-"""The submission dialogue (RFC 6409): commands in, one service asked, one reply out."""
+"""The SMTP dialogue (RFC 5321) that all our listeners have in common: commands in, rules asked, one
+reply out. Who may speak and what is asked of a message is each listener's own.
+"""
 
 import asyncio
 import errno
 import logging
-from base64 import b64encode
-from collections.abc import Callable
+import ssl
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import CondensedAudit
-from mssante.access.authentication import Authenticator
-from mssante.access.identity import Identity
 from mssante.kernel.address import Address
-from mssante.kernel.opaque import id_text
+from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.admission import Admission
 from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance, ByteBudget, ByteShare, ConnectionLimits
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
-from mssante.wire.sasl.credentials import PasswordCredentials, SaslError
-from mssante.wire.sasl.exchange import MECHANISMS, Mechanism, decode_line, mechanism_named
 from mssante.wire.smtp.commands import (
     MAX_COMMAND_LINE,
     CommandError,
+    MailCommand,
     parse_hello,
     parse_mail,
     parse_rcpt,
     split_command,
 )
 from mssante.wire.smtp.data import DataReader, MailData
-from mssante.wire.smtp.replies import refusal_reply, sign_in_reply
+from mssante.wire.smtp.replies import refusal_reply
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
-SERVICE: Final = "smtp"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LEADING_NOWHERE: Final = frozenset(
     {"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "AUTH"}
@@ -63,51 +62,99 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionServices:
-    """What the dialogue asks."""
-
-    admission: Admission
-    authenticator: Authenticator
-    spool: Spool
-    on_accepted: Callable[[SpoolEntry], None]
-    """Called after the message is durable, whether or not the client still waits for its 250."""
-
-
-@dataclass(frozen=True, slots=True)
 class Shared:
     """What all sessions of a listener share."""
 
-    services: SubmissionServices
+    spool: Spool
+    on_accepted: Callable[[SpoolEntry], None]
+    """Called after the message is durable, whether or not the client still waits for its 250."""
+    max_size: int
+    """Octets of one message."""
     audit: CondensedAudit
     connections: ConnectionLimits
     memory: ByteBudget
     limits: SessionLimits
-    sessions: "set[SubmissionSession]" = field(default_factory=set)
+    sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
-    accepting: "set[asyncio.Task[SpoolEntry]]" = field(default_factory=set)
-    """Messages between end of data and durability; they finish even if the client goes away."""
+    unfinished: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Messages between end of data and durability, and refusals that end the connection: they are
+    written even if the client goes away."""
 
 
-class SubmissionSession(SmtpConnection):
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """Who speaks, as the audit of a refusal tells it."""
+
+    service: str
+    actor: OpaqueId | None = None
+    subject: OpaqueId | None = None
+    operator: str = ""
+    """Name in the peer's certificate: public, of a legal person."""
+
+
+class SmtpSession(SmtpConnection):
     """One client."""
 
     def __init__(self, shared: Shared, **options: Any) -> None:
         super().__init__(idle_seconds=shared.limits.idle_seconds, **options)
         limits = shared.limits
         self._shared = shared
-        self._services = shared.services
         self._peer = ""
         self._admitted = False
         self._stopping = False
         self._client = ""
         self._extended = False
-        self._identity: Identity | None = None
         self._transaction: Transaction | None = None
         self._bad = Allowance(limits.bad_commands)
         self._empty = Allowance(limits.empty_commands)
-        self._failed_sign_ins = Allowance(limits.failed_sign_ins)
         self._refused_recipients = Allowance(limits.refused_recipients)
+
+    # --- what each kind of listener decides -------------------------------------------
+
+    @abstractmethod
+    def _extensions(self) -> list[str]:
+        """What EHLO announces at this moment beside what every listener of ours knows."""
+
+    @abstractmethod
+    def _require_ready(self) -> None:
+        """Let mail commands pass.
+
+        Raises:
+            CommandError: TLS or authentication is missing.
+        """
+
+    @abstractmethod
+    async def _check_sender(self, command: MailCommand) -> None:
+        """Judge MAIL.
+
+        Raises:
+            Refusal: it is refused.
+        """
+
+    @abstractmethod
+    async def _check_recipient(self, recipient: Address, accepted: int) -> None:
+        """Judge RCPT; `accepted` recipients of this message came before.
+
+        Raises:
+            Refusal: it is refused.
+        """
+
+    @abstractmethod
+    def _check_content(self, envelope: Envelope, content: bytes) -> bytes:
+        """Judge the message; gives the bytes to keep.
+
+        Raises:
+            Refusal: it is refused.
+        """
+
+    @abstractmethod
+    def _envelope(self, transaction: Transaction) -> Envelope:
+        """The envelope with the facts of this session."""
+
+    @abstractmethod
+    def _witnessed(self) -> Witnessed:
+        """Who speaks."""
 
     # --- life of the session ---------------------------------------------------------
 
@@ -158,7 +205,7 @@ class SubmissionSession(SmtpConnection):
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-        log.error("submission failed: %s at %s", type(error).__name__, place)
+        log.error("an SMTP session failed: %s at %s", type(error).__name__, place)
         return "451 4.3.0 Internal error, try again later"
 
     def stop_soon(self) -> None:
@@ -210,11 +257,12 @@ class SubmissionSession(SmtpConnection):
         self._set_rset_state()
         words = [
             self.hostname,
-            f"SIZE {self._services.admission.limits.max_size}",
+            f"SIZE {self._shared.max_size}",
             "8BITMIME",
             "PIPELINING",
             "ENHANCEDSTATUSCODES",
-            "STARTTLS" if self._tls_object() is None else "AUTH " + " ".join(MECHANISMS),
+            *(["STARTTLS"] if self._tls_object() is None else []),
+            *self._extensions(),
         ]
         lines = [f"250-{word}" for word in words[:-1]]
         await self._push_as_it_is([*lines, f"250 {words[-1]}"])
@@ -230,80 +278,25 @@ class SubmissionSession(SmtpConnection):
             self._hang_up("554 5.5.1 Commands after STARTTLS must wait for TLS")
             return
         await self.push("220 2.0.0 Ready to start TLS")
-        await self._start_tls()
+        try:
+            await self._start_tls()
+        except PeerGone as gone:
+            self._note_failed_handshake(gone.__cause__)
+            raise
         self._client = ""
         self._extended = False
         self._set_rset_state()
-
-    # --- AUTH ------------------------------------------------------------------------
-
-    async def smtp_AUTH(self, arg: str) -> None:
-        """Sign in (RFC 4954)."""
-        mechanism, initial = self._auth_arguments(arg)
-        try:
-            credentials = await self._exchange(mechanism, initial)
-        except SaslError as error:
-            raise CommandError(f"501 5.5.2 {error}") from None
-        try:
-            self._identity = await self._services.authenticator.authenticate(
-                credentials.authcid,
-                credentials.password,
-                authzid=credentials.authzid,
-                service=SERVICE,
-                peer=self._peer,
-            )
-        except Refusal as refusal:
-            reply = str(sign_in_reply(refusal))
-            if self._failed_sign_ins.spend():
-                await self.push(reply)
-            else:
-                await self.push(reply)
-                self._hang_up("421 4.7.0 Too many failed sign-ins")
-            return
-        await self.push("235 2.7.0 Authentication successful")
-
-    def _auth_arguments(self, arg: str) -> tuple[Mechanism, str | None]:
-        if not self._extended:
-            raise CommandError("503 5.5.1 Send EHLO first")
-        if self._tls_object() is None:
-            raise CommandError(str(sign_in_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
-        if self._identity is not None:
-            raise CommandError("503 5.5.1 Already authenticated")
-        if self._transaction is not None:
-            raise CommandError("503 5.5.1 AUTH is not allowed during a mail transaction")
-        name, _, initial = arg.partition(" ")
-        if not name or " " in initial:
-            raise CommandError("501 5.5.4 A mechanism and at most one response are needed")
-        mechanism = mechanism_named(name)
-        if mechanism is None:
-            raise CommandError("504 5.5.4 Unknown authentication mechanism")
-        return mechanism, initial or None
-
-    async def _exchange(self, mechanism: Mechanism, initial: str | None) -> PasswordCredentials:
-        response = None if initial is None else decode_line(initial.encode(), initial=True)
-        while True:
-            step = mechanism.step(response)
-            if isinstance(step, PasswordCredentials):
-                return step
-            await self._push_as_it_is([f"334 {b64encode(step).decode('ascii')}"])
-            line = await self._read_line(MAX_COMMAND_LINE)
-            self._reset_timeout()
-            if line is None:
-                raise SaslError("the response is too long")
-            response = decode_line(line)
 
     # --- MAIL, RCPT, RSET ------------------------------------------------------------
 
     async def smtp_MAIL(self, arg: str) -> None:
         """Begin a transaction."""
-        identity = self._signed_in()
+        self._require_session()
         if self._transaction is not None:
             raise CommandError("503 5.5.1 A transaction is open already")
         command = parse_mail(arg)
         try:
-            await self._services.admission.check_sender(
-                identity, command.sender, declared_size=command.size or 0
-            )
+            await self._check_sender(command)
         except Refusal as refusal:
             await self._refuse("MAIL", refusal, command.sender)
             return
@@ -312,15 +305,13 @@ class SubmissionSession(SmtpConnection):
 
     async def smtp_RCPT(self, arg: str) -> None:
         """Add a recipient."""
-        identity = self._signed_in()
+        self._require_session()
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
         recipient = parse_rcpt(arg)
         try:
-            await self._services.admission.check_recipient(
-                identity, recipient, accepted=len(transaction.recipients)
-            )
+            await self._check_recipient(recipient, len(transaction.recipients))
         except Refusal as refusal:
             await self._refuse("RCPT", refusal, recipient)
             if not self._refused_recipients.spend():
@@ -333,19 +324,24 @@ class SubmissionSession(SmtpConnection):
         super()._set_rset_state()  # type: ignore[no-untyped-call]
         self._transaction = None
 
-    def _signed_in(self) -> Identity:
+    def _require_session(self) -> None:
         if not self._client:
             raise CommandError("503 5.5.1 Send EHLO first")
         if self._tls_object() is None:
             raise CommandError(str(refusal_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
-        if self._identity is None:
-            raise CommandError(str(refusal_reply(Refusal(Reason.AUTHENTICATION_REQUIRED))))
-        return self._identity
+        self._require_ready()
 
     async def _refuse(self, action: str, refusal: Refusal, about: Address | None = None) -> None:
-        identity = self._identity
-        assert identity is not None
-        facts: dict[str, str | int] = {"service": SERVICE, "detail": refusal.detail}
+        await self._note_refusal(action, refusal, about)
+        await self.push(str(refusal_reply(refusal)))
+
+    async def _note_refusal(
+        self, action: str, refusal: Refusal, about: Address | None = None
+    ) -> None:
+        who = self._witnessed()
+        facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
+        if who.operator:
+            facts["operator"] = who.operator
         personal = {"peer": self._peer}
         if about is not None:
             personal["address"] = str(about)
@@ -353,20 +349,32 @@ class SubmissionSession(SmtpConnection):
             AuditKind.REFUSAL,
             action,
             refusal.reason.value,
-            actor=identity.account_id,
-            subject=identity.mailbox.id,
+            actor=who.actor,
+            subject=who.subject,
             facts=facts,
             personal=personal,
         )
-        key = (action, refusal.reason, identity.account_id, about.key if about else "")
+        speaker = who.actor or who.operator or self._peer
+        key = (action, refusal.reason, speaker, about.key if about else "")
         await self._shared.audit.record(key, entry)
-        await self.push(str(refusal_reply(refusal)))
+
+    def _note_failed_handshake(self, cause: BaseException | None) -> None:
+        """What TLS refuses by itself (an unknown authority, an expired certificate) is audited, too."""
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            refusal = Refusal(Reason.CERTIFICATE_REQUIRED, cause.verify_message)
+            _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
+
+    def _finish_anyway(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = self.loop.create_task(work)
+        self._shared.unfinished.add(task)
+        task.add_done_callback(self._shared.unfinished.discard)
+        return task
 
     # --- DATA ------------------------------------------------------------------------
 
     async def smtp_DATA(self, arg: str) -> None:
         """Take a message: 250 is said when it is durable."""
-        identity = self._signed_in()
+        self._require_session()
         transaction = self._transaction
         if arg:
             raise CommandError("501 5.5.4 DATA has no parameter")
@@ -379,13 +387,13 @@ class SubmissionSession(SmtpConnection):
         try:
             with self._shared.memory.share() as share:
                 data = await self._read_data(share)
-                await self._submit(identity, transaction, data)
+                await self._take(transaction, data)
         finally:
             self._set_rset_state()
 
     async def _read_data(self, share: ByteShare) -> MailData:
         """Read to the end of data, within the message's share of memory."""
-        reader = DataReader(self._services.admission.limits.max_size)
+        reader = DataReader(self._shared.max_size)
         limits = self._shared.limits
         last = self.loop.time() + limits.data_seconds
         while True:
@@ -400,17 +408,15 @@ class SubmissionSession(SmtpConnection):
             self._reset_timeout(min(limits.idle_seconds, max(last - self.loop.time(), 0.001)))
             await self._more_input()
 
-    async def _submit(self, identity: Identity, transaction: Transaction, data: MailData) -> None:
+    async def _take(self, transaction: Transaction, data: MailData) -> None:
         self._reset_timeout()
         try:
-            envelope = self._envelope(identity, transaction)
-            content = self._checked(identity, envelope, data)
+            envelope = self._envelope(transaction)
+            content = self._checked(envelope, data)
         except Refusal as refusal:
             await self._refuse("DATA", refusal)
             return
-        task = self.loop.create_task(self._accept(envelope, content))
-        self._shared.accepting.add(task)
-        task.add_done_callback(self._shared.accepting.discard)
+        task = self._finish_anyway(self._accept(envelope, content))
         try:
             # A message whose end has come is kept even if its client goes away now.
             entry = await asyncio.shield(task)
@@ -425,32 +431,24 @@ class SubmissionSession(SmtpConnection):
             self._empty.renew()
             await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
-    def _checked(self, identity: Identity, envelope: Envelope, data: MailData) -> bytes:
+    def _checked(self, envelope: Envelope, data: MailData) -> bytes:
         if data.fault is not None:
             raise Refusal(data.fault)
-        return self._services.admission.check_content(identity, envelope, data.content)
+        return self._check_content(envelope, data.content)
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
-        entry = await self._services.spool.accept(envelope, content)
+        entry = await self._shared.spool.accept(envelope, content)
         try:
-            self._services.on_accepted(entry)
+            self._shared.on_accepted(entry)
         except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)
             await self.handle_exception(error)
         return entry
 
-    def _envelope(self, identity: Identity, transaction: Transaction) -> Envelope:
+    def _tls_text(self) -> str:
+        """Protocol and cipher, for the Received field."""
         tls = self._tls_object()
         cipher = tls.cipher() if tls is not None else None
-        return Envelope(
-            sender=transaction.sender,
-            recipients=tuple(transaction.recipients.values()),
-            account_id=identity.account_id,
-            mailbox_id=identity.mailbox.id,
-            client=self._client,
-            protocol="ESMTPSA",
-            tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
-            body_8bit=transaction.body_8bit,
-        )
+        return f"{cipher[1]} {cipher[0]}" if cipher else ""
 
     # --- the rest --------------------------------------------------------------------
 
@@ -462,7 +460,7 @@ class SubmissionSession(SmtpConnection):
 
     async def smtp_HELP(self, arg: str) -> None:  # noqa: ARG002 (the same for every topic)
         """Name the standard."""
-        await self.push("214 2.0.0 See RFC 5321 and RFC 6409")
+        await self.push("214 2.0.0 See RFC 5321")
 
     async def smtp_QUIT(self, arg: str) -> None:
         """Say goodbye."""

@@ -1,109 +1,165 @@
-"""The submission listeners: 587 with STARTTLS and 465 with implicit TLS (RFC 6409, RFC 8314)."""
+# ruff: noqa: N802 (aiosmtpd finds the method of a command by its name)
+"""Submission by members: 587 with STARTTLS and 465 with implicit TLS (RFC 6409, RFC 8314)."""
 
-import asyncio
-import logging
-import socket
-import ssl
-from collections.abc import Iterable
-from contextlib import suppress
-from typing import Final
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
-from mssante.access.audit_log import AuditLog, CondensedAudit
-from mssante.kernel.clock import Clock
-from mssante.servers.limits import ByteBudget, ConnectionLimits
-from mssante.servers.smtp.dialogue import (
-    SessionLimits,
-    Shared,
-    SubmissionServices,
-    SubmissionSession,
-)
-from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
+from mssante.access.authentication import Authenticator
+from mssante.access.identity import Identity
+from mssante.kernel.address import Address
+from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.admission import Admission
+from mssante.mail.model import Envelope, SpoolEntry
+from mssante.mail.ports import Spool
+from mssante.servers.limits import Allowance
+from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
+from mssante.servers.smtp.listener import SmtpServer
+from mssante.servers.smtp.transaction import Transaction
+from mssante.wire.sasl.credentials import PasswordCredentials, SaslError
+from mssante.wire.sasl.exchange import MECHANISMS, Mechanism, decode_line, mechanism_named
+from mssante.wire.smtp.commands import MAX_COMMAND_LINE, CommandError, MailCommand
+from mssante.wire.smtp.replies import refusal_reply, sign_in_reply
 
-_BACKLOG: Final = 512
+SERVICE: Final = "smtp"
 
 
-class SubmissionServer:
-    """Serves submission on sockets that are already bound."""
+@dataclass(frozen=True, slots=True)
+class SubmissionServices:
+    """What the dialogue asks."""
 
-    def __init__(
-        self,
-        services: SubmissionServices,
-        *,
-        hostname: str,
-        tls: ssl.SSLContext,
-        audit: AuditLog,
-        clock: Clock,
-        limits: SessionLimits | None = None,
-        connections: ConnectionLimits | None = None,
-        memory: ByteBudget | None = None,
-    ) -> None:
-        """Args:
-        services: what the dialogue asks.
-        hostname: our name in the greeting and in the answer to EHLO.
-        tls: of both kinds of listener. To renew the certificate, load it into this context.
-        audit: where refusals are recorded (admissions are, by the spool).
-        clock: the one clock.
-        limits: of one session.
-        connections: counts, where several listeners share them.
-        memory: for messages on their way in, where several listeners share it.
-        """
-        # Its debug and info lines hold addresses and mail data.
-        logging.getLogger("mail.log").setLevel(logging.WARNING)
-        self._hostname = hostname
-        self._tls = tls
-        self._shared = Shared(
-            services=services,
-            audit=CondensedAudit(audit, clock),
-            connections=connections or ConnectionLimits(),
-            memory=memory or ByteBudget(),
-            limits=limits or SessionLimits(),
+    admission: Admission
+    authenticator: Authenticator
+    spool: Spool
+    on_accepted: Callable[[SpoolEntry], None]
+    """Called after the message is durable, whether or not the client still waits for its 250."""
+
+
+class SubmissionSession(SmtpSession):
+    """One member's client."""
+
+    def __init__(self, shared: Shared, services: SubmissionServices, **options: Any) -> None:
+        super().__init__(shared, **options)
+        self._services = services
+        self._identity: Identity | None = None
+        self._failed_sign_ins = Allowance(shared.limits.failed_sign_ins)
+
+    # --- what is asked ----------------------------------------------------------------
+
+    def _extensions(self) -> list[str]:
+        return [] if self._tls_object() is None else ["AUTH " + " ".join(MECHANISMS)]
+
+    def _require_ready(self) -> None:
+        self._signed_in()
+
+    def _signed_in(self) -> Identity:
+        if self._identity is None:
+            raise CommandError(str(refusal_reply(Refusal(Reason.AUTHENTICATION_REQUIRED))))
+        return self._identity
+
+    async def _check_sender(self, command: MailCommand) -> None:
+        await self._services.admission.check_sender(
+            self._signed_in(), command.sender, declared_size=command.size or 0
         )
-        self._servers: list[asyncio.Server] = []
 
-    @property
-    def open_sessions(self) -> int:
-        """Sessions open now."""
-        return len(self._shared.sessions)
+    async def _check_recipient(self, recipient: Address, accepted: int) -> None:
+        await self._services.admission.check_recipient(
+            self._signed_in(), recipient, accepted=accepted
+        )
 
-    async def start(self, sockets: Iterable[socket.socket], *, implicit_tls: bool) -> None:
-        """Begin to accept on bound sockets; may be called for each kind of listener."""
-        loop = asyncio.get_running_loop()
+    def _check_content(self, envelope: Envelope, content: bytes) -> bytes:
+        return self._services.admission.check_content(self._signed_in(), envelope, content)
 
-        def session() -> SubmissionSession:
-            return SubmissionSession(
-                self._shared,
-                hostname=self._hostname,
-                tls_context=self._tls,
-                loop=loop,
+    def _envelope(self, transaction: Transaction) -> Envelope:
+        identity = self._signed_in()
+        return Envelope(
+            sender=transaction.sender,
+            recipients=tuple(transaction.recipients.values()),
+            account_id=identity.account_id,
+            mailbox_id=identity.mailbox.id,
+            client=self._client,
+            protocol="ESMTPSA",
+            tls=self._tls_text(),
+            body_8bit=transaction.body_8bit,
+        )
+
+    def _witnessed(self) -> Witnessed:
+        identity = self._identity
+        if identity is None:
+            return Witnessed(SERVICE)
+        return Witnessed(SERVICE, identity.account_id, identity.mailbox.id)
+
+    # --- AUTH ------------------------------------------------------------------------
+
+    async def smtp_AUTH(self, arg: str) -> None:
+        """Sign in (RFC 4954)."""
+        mechanism, initial = self._auth_arguments(arg)
+        try:
+            credentials = await self._exchange(mechanism, initial)
+        except SaslError as error:
+            raise CommandError(f"501 5.5.2 {error}") from None
+        try:
+            self._identity = await self._services.authenticator.authenticate(
+                credentials.authcid,
+                credentials.password,
+                authzid=credentials.authzid,
+                service=SERVICE,
+                peer=self._peer,
             )
+        except Refusal as refusal:
+            reply = str(sign_in_reply(refusal))
+            if self._failed_sign_ins.spend():
+                await self.push(reply)
+            else:
+                await self.push(reply)
+                self._hang_up("421 4.7.0 Too many failed sign-ins")
+            return
+        await self.push("235 2.7.0 Authentication successful")
 
-        for each in sockets:
-            server = await loop.create_server(
-                session,
-                sock=each,
-                backlog=_BACKLOG,
-                ssl=self._tls if implicit_tls else None,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if implicit_tls else None,
-                ssl_shutdown_timeout=SHUTDOWN_SECONDS if implicit_tls else None,
-            )
-            self._servers.append(server)
+    def _auth_arguments(self, arg: str) -> tuple[Mechanism, str | None]:
+        if not self._extended:
+            raise CommandError("503 5.5.1 Send EHLO first")
+        if self._tls_object() is None:
+            raise CommandError(str(sign_in_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
+        if self._identity is not None:
+            raise CommandError("503 5.5.1 Already authenticated")
+        if self._transaction is not None:
+            raise CommandError("503 5.5.1 AUTH is not allowed during a mail transaction")
+        name, _, initial = arg.partition(" ")
+        if not name or " " in initial:
+            raise CommandError("501 5.5.4 A mechanism and at most one response are needed")
+        mechanism = mechanism_named(name)
+        if mechanism is None:
+            raise CommandError("504 5.5.4 Unknown authentication mechanism")
+        return mechanism, initial or None
 
-    async def stop(self, *, grace_seconds: float = 10.0) -> None:
-        """Accept nobody more, let open transactions finish, say 421 to the others.
+    async def _exchange(self, mechanism: Mechanism, initial: str | None) -> PasswordCredentials:
+        response = None if initial is None else decode_line(initial.encode(), initial=True)
+        while True:
+            step = mechanism.step(response)
+            if isinstance(step, PasswordCredentials):
+                return step
+            await self._push_as_it_is([f"334 {b64encode(step).decode('ascii')}"])
+            line = await self._read_line(MAX_COMMAND_LINE)
+            self._reset_timeout()
+            if line is None:
+                raise SaslError("the response is too long")
+            response = decode_line(line)
 
-        What still speaks after the grace is cut off; a message that is being made durable is
-        waited for in any case.
-        """
-        for server in self._servers:
-            server.close()
-        for session in list(self._shared.sessions):
-            session.stop_soon()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace_seconds):
-                if self._shared.sessions:
-                    await self._shared.empty.wait()
-        for session in list(self._shared.sessions):
-            session.cut_off()
-        if self._shared.accepting:
-            await asyncio.wait(self._shared.accepting)
-        await self._shared.audit.flush()
+
+class SubmissionServer(SmtpServer):
+    """The submission listeners."""
+
+    def __init__(self, services: SubmissionServices, **options: Any) -> None:
+        """`options` are those of `SmtpServer`; `services` is what the dialogue asks."""
+        super().__init__(
+            services.spool,
+            services.on_accepted,
+            max_size=services.admission.limits.max_size,
+            **options,
+        )
+        self._services = services
+
+    def _session(self, **options: Any) -> SubmissionSession:
+        return SubmissionSession(self._shared, self._services, **options)

@@ -157,3 +157,23 @@ MAILBOX_ACCESS: Final = Table(
     _instant("created_at"),
     Index("ix_mailbox_access_mailbox_id", "mailbox_id"),
 )
+
+WHITE_LIST: Final = Table(
+    "white_list",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1: the one in force
+    _instant("generated_at"),
+    _instant("imported_at"),
+    Column("signed", Boolean, nullable=False),  # a signature stood in it; not verified
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the file
+)
+
+WHITE_LIST_ENTRY: Final = Table(
+    "white_list_entry",
+    METADATA,
+    Column("domain", Text, primary_key=True),  # A-labels, lower case
+    Column("operator", Text, primary_key=True),  # certificate name, RFC 4514 in its one spelling
+    Column("position", Integer, nullable=False),  # in the file
+    Column("description", Text, nullable=False),
+    Index("ix_white_list_entry_operator", "operator"),
+)

@@ -93,6 +93,12 @@ def reply_for(reason: Reason) -> Reply:
         case Reason.ENCRYPTION_REQUIRED:
             # RFC 3207 section 4.
             return Reply(530, "5.7.0", "Must issue a STARTTLS command first")
+        case Reason.CERTIFICATE_REQUIRED:
+            return Reply(550, "5.7.1", "A client certificate of a listed operator is required")
+        case Reason.OPERATOR_NOT_LISTED:
+            return Reply(550, "5.7.1", "This operator is not in the white list")
+        case Reason.SENDER_DOMAIN_FOREIGN:
+            return Reply(550, "5.7.1", "This operator does not speak for that domain")
         case Reason.SENDER_NOT_OWNED:
             # RFC 6409 section 6.1.
             return Reply(550, "5.7.1", "This account may not send from that address")
@@ -133,7 +139,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(554, "5.4.6", "Too many hops, the message runs in a loop")
         case Reason.FROM_NOT_OWNED:
             # RFC 6409 sections 6.1 and 8.1.
-            return Reply(550, "5.7.1", "This account may not write From or Sender that way")
+            return Reply(550, "5.7.1", "From or Sender is not an address of who sends")
         case Reason.MAILBOX_NONEXISTENT:
             return Reply(550, "5.2.0", "There is no such folder")
         case Reason.MAILBOX_EXISTS:

@@ -288,7 +288,7 @@ async def test_a_fault_after_acceptance_does_not_take_the_250_back(world, client
     def fail(entry):
         raise RuntimeError("courier not there")
 
-    object.__setattr__(world.server._shared.services, "on_accepted", fail)
+    object.__setattr__(world.server._shared, "on_accepted", fail)
 
     assert (await client.submit(message())).startswith("250 2.0.0")
 

@@ -1,0 +1,109 @@
+"""What is asked of a message from another operator, inside the SMTP dialogue.
+
+The connection proves an operator (its certificate's name); the white list says for which domains it
+speaks. Envelope and header must both be of these domains, and the recipients must be ours: nothing
+passes through to others.
+"""
+
+from dataclasses import dataclass
+
+from mssante.directory.ports import Directory
+from mssante.kernel.address import Address
+from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.admission import AdmissionLimits
+from mssante.mail.rules.amounts import check_recipient_count, check_size
+from mssante.mail.rules.authorship import check_authorship
+from mssante.mail.rules.completion import without_forgeries
+from mssante.mail.rules.header import Header, check_header_form
+from mssante.mail.rules.hops import check_hops
+from mssante.mail.rules.patient_address import check_patient_address
+from mssante.mail.rules.recipient_domain import check_local_domain
+from mssante.mail.rules.recipient_mailbox import open_recipient
+from mssante.mail.rules.structure import check_structure
+from mssante.trust.whitelist import TrustedSpace
+from mssante.wire.x500 import DistinguishedName
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another operator, at the moment of one MAIL command."""
+
+    name: DistinguishedName
+    """In its certificate, whose chain TLS has verified."""
+    domains: frozenset[str]
+    """For which it speaks, by the white list; never ours."""
+
+    def speaks_for(self, address: Address) -> bool:
+        """Whether the operator may send in the name of an address."""
+        return address.domain.lower() in self.domains
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Lets messages of listed operators in, or refuses them for a stated reason."""
+
+    directory: Directory
+    space: TrustedSpace
+    patient_domains: frozenset[str]
+    """Ours, lower case."""
+    authserv_id: str
+    """Our name in Authentication-Results."""
+    limits: AdmissionLimits
+
+    async def check_sender(
+        self, name: DistinguishedName | None, sender: Address | None, *, declared_size: int = 0
+    ) -> Peer:
+        """Judge MAIL; gives the operator.
+
+        Args:
+            name: of the verified client certificate; None where there is none.
+            sender: reverse-path. The null one, which reports have, needs a listed operator only.
+            declared_size: octets that the peer announces (RFC 1870), 0 when it does not.
+
+        Raises:
+            Refusal: CERTIFICATE_REQUIRED, OPERATOR_NOT_LISTED, SENDER_DOMAIN_FOREIGN,
+                MESSAGE_TOO_LARGE.
+        """
+        if name is None:
+            raise Refusal(Reason.CERTIFICATE_REQUIRED, "no client certificate")
+        listed = await self.space.domains_of(name)
+        if not listed:
+            raise Refusal(Reason.OPERATOR_NOT_LISTED, "certificate name is not in the white list")
+        # Our members submit; what is in our name never comes from outside.
+        ours = [domain for domain in listed if await self.directory.is_local_domain(domain)]
+        peer = Peer(name, listed.difference(ours))
+        if sender is not None and not peer.speaks_for(sender):
+            raise Refusal(Reason.SENDER_DOMAIN_FOREIGN, "sender domain is not the operator's")
+        check_size(declared_size, self.limits.max_size)
+        return peer
+
+    async def check_recipient(self, recipient: Address, *, accepted: int = 0) -> None:
+        """Judge RCPT; `accepted` recipients of this message came before.
+
+        Raises:
+            Refusal: TOO_MANY_RECIPIENTS, DOMAIN_NOT_TRUSTED, RECIPIENT_MALFORMED,
+                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED.
+        """
+        check_recipient_count(accepted, self.limits.max_recipients)
+        await check_local_domain(self.directory, recipient)
+        check_patient_address(self.patient_domains, recipient)
+        await open_recipient(self.directory, recipient)
+
+    def check_content(self, peer: Peer, content: bytes) -> bytes:
+        """Judge the message; gives the bytes to keep: those that came, without the fields that only
+        we may write.
+
+        The lines of `content` end in CRLF and were judged by the door that read them.
+
+        Raises:
+            Refusal: MESSAGE_TOO_LARGE, MESSAGE_TOO_COMPLEX, MESSAGE_MALFORMED, LOOP_DETECTED,
+                FROM_NOT_OWNED.
+        """
+        check_size(len(content), self.limits.max_size)
+        body_start = check_structure(content, self.limits.mime).body_start
+        header = Header.cut(content[:body_start])
+        check_header_form(header)
+        check_hops(header.counts[b"received"], self.limits.max_hops)
+        check_authorship(peer.speaks_for, header)
+        block = without_forgeries(header, self.authserv_id)
+        return content if block == header.block else block + content[body_start:]

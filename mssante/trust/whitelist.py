@@ -1,0 +1,106 @@
+"""Who may speak for which domain, and when a new white list takes the place of the present one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from mssante.wire.whitelist.model import WhiteList
+from mssante.wire.whitelist.reader import WhiteListRefused
+from mssante.wire.x500 import DistinguishedName
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The white list that is in force."""
+
+    generated: datetime
+    imported: datetime
+    domains: int
+    listings: int
+    signed: bool
+    """A signature stood in it; it was not verified."""
+    digest: str
+    """SHA-256 of the file, in hex: ANS publishes it beside the list."""
+
+
+class TrustedSpace(Protocol):
+    """The white list in force; each call is an indexed read, so a new list counts at once in every
+    process. Without a list nobody is trusted.
+    """
+
+    async def operators_of(self, domain: str) -> frozenset[DistinguishedName]:
+        """The certificate names that may speak for a domain (A-labels, without case)."""
+        ...
+
+    async def domains_of(self, operator: DistinguishedName) -> frozenset[str]:
+        """The domains that a certificate's name may speak for; empty: it is not listed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a new list would change."""
+
+    added: tuple[str, ...]
+    """Domains, sorted."""
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    """Domains whose set of operators is another."""
+
+    @classmethod
+    def between(cls, present: WhiteList | None, new: WhiteList) -> "Difference":
+        """Compare two lists by domain."""
+        before = _operators(present) if present else {}
+        after = _operators(new)
+        both = before.keys() & after.keys()
+        return cls(
+            _sorted(after.keys() - before.keys()),
+            _sorted(before.keys() - after.keys()),
+            _sorted(domain for domain in both if before[domain] != after[domain]),
+        )
+
+
+def check_replacement(
+    present: WhiteList | None, new: WhiteList, *, accept_signed: bool, force: bool = False
+) -> None:
+    """Judge whether a list that was read may take the place of the present one.
+
+    Args:
+        present: the list in force, if there is one.
+        new: the candidate.
+        accept_signed: take a list whose signature we cannot verify.
+        force: take a list that loses more than half of the domains.
+
+    Raises:
+        WhiteListRefused: ``signature``, ``older`` or ``halved``.
+    """
+    if new.signed and not accept_signed:
+        raise WhiteListRefused(
+            "signature",
+            "it is signed and signatures of lists are not verified yet; "
+            "[trust] accept_unverified_signature = true takes it without that proof",
+        )
+    if present is None:
+        return
+    if new.generated < present.generated:
+        raise WhiteListRefused(
+            "older", f"it is of {new.generated:%Y-%m-%dT%H:%M:%SZ}, older than the present one"
+        )
+    kept = len(present.domains & new.domains)
+    if 2 * kept < len(present.domains) and not force:
+        raise WhiteListRefused(
+            "halved",
+            f"it keeps {kept} of {len(present.domains)} domains; --force takes it all the same",
+        )
+
+
+def _operators(white_list: WhiteList) -> dict[str, set[DistinguishedName]]:
+    found: dict[str, set[DistinguishedName]] = {}
+    for listing in white_list.listings:
+        found.setdefault(listing.domain, set()).add(listing.operator)
+    return found
+
+
+def _sorted(domains: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(domains))

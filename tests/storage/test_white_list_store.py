@@ -1,0 +1,99 @@
+import json
+
+import pytest
+from sqlalchemy import select
+
+from mssante.directory.ports import Act
+from mssante.storage.schema.directory import AUDIT
+from mssante.storage.versions import DIRECTORY
+from mssante.storage.whitelist import StoredWhiteList
+from mssante.wire.whitelist.reader import WhiteListRefused, read_white_list
+from mssante.wire.x500 import DistinguishedName
+from tests.support.white_lists import ENTRIES, ONE, OTHER_OF_ONE, SIGNATURE, TWO, white_list
+
+ACT = Act("trust import", "tester")
+NEW = white_list([*ENTRIES[1:], ("neuf.mssante.fr", TWO)], "2026-11-24T03:00:00Z")
+name = DistinguishedName.parse
+
+
+@pytest.fixture
+async def database(open_database):
+    return await open_database(DIRECTORY)
+
+
+@pytest.fixture
+def store(database, clock):
+    return StoredWhiteList(database, clock)
+
+
+async def replace(store, content, **options):
+    options.setdefault("accept_signed", False)
+    return await store.replace(content, ACT, **options)
+
+
+async def audited(database):
+    leaves = await database.read(lambda conn: list(conn.scalars(select(AUDIT.entries.c.leaf))))
+    return [json.loads(leaf) for leaf in leaves]
+
+
+async def test_without_a_list_nobody_is_trusted(store):
+    assert await store.operators_of("cabinet.un.mssante.fr") == frozenset()
+    assert await store.domains_of(name(ONE)) == frozenset()
+    assert await store.standing() is None
+    assert await store.white_list() is None
+
+
+async def test_who_may_speak_for_which_domain(store):
+    await replace(store, white_list())
+
+    assert await store.operators_of("Cabinet.un.mssante.fr") == {name(ONE), name(OTHER_OF_ONE)}
+    assert await store.operators_of("labo.deux.mssante.fr") == {name(TWO)}
+    assert await store.operators_of("un.mssante.fr") == frozenset()
+    assert await store.domains_of(name(ONE)) == {"cabinet.un.mssante.fr", "x.y.un.mssante.fr"}
+    assert await store.domains_of(name("CN=mx1.un.example,C=FR")) == frozenset()
+
+
+async def test_a_new_list_takes_the_place_of_the_whole_former_one(store, clock):
+    await replace(store, white_list())
+
+    difference = await replace(store, NEW)
+
+    assert difference.added == ("neuf.mssante.fr",)
+    assert difference.changed == ("cabinet.un.mssante.fr",)
+    assert await store.white_list() == read_white_list(NEW)
+    standing = await store.standing()
+    assert (standing.domains, standing.listings, standing.signed) == (4, 4, False)
+    assert standing.imported == clock.now()
+    assert await store.operators_of("cabinet.un.mssante.fr") == {name(OTHER_OF_ONE)}
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (white_list()[:-30], "malformed"),
+        (white_list(()), "empty"),
+        (white_list(generated="2020-01-01T00:00:00Z"), "older"),
+        (white_list(ENTRIES[:1], "2026-12-01T00:00:00Z"), "halved"),
+        (white_list(generated="2026-12-01T00:00:00Z", signature=SIGNATURE), "signature"),
+    ],
+)
+async def test_a_list_that_is_refused_changes_nothing_and_is_audited(
+    store, database, content, word
+):
+    await replace(store, white_list())
+    before = await store.white_list(), await store.standing()
+
+    with pytest.raises(WhiteListRefused) as refused:
+        await replace(store, content)
+
+    assert refused.value.word == word
+    assert (await store.white_list(), await store.standing()) == before
+    entries = await audited(database)
+    assert [entry["outcome"] for entry in entries] == ["done", word]
+    assert entries[0]["facts"]["listings"] == 4
+
+
+async def test_a_signed_list_that_is_allowed_says_so(store):
+    await replace(store, white_list(signature=SIGNATURE), accept_signed=True)
+
+    assert (await store.standing()).signed
