@@ -116,23 +116,27 @@ class Journal:
         os.pwrite(self._file(record.blob.segment), _DAMAGED, record.offset + _STATE_AT)
         self._count(record.blob.segment, -1)
 
-    def first_live_segment(self) -> int:
-        """The number of the first segment that holds, or will hold, a record not done."""
+    def first_live_segment(self, mark: int) -> int:
+        """The number of the first segment that holds, or will hold, a record not done.
+
+        Args:
+            mark: what it was when it was last remembered; segments before are not looked at.
+        """
         # The files first, then the counts: where a next segment exists, all of the former's records
         # are counted.
-        numbers = segment_numbers(self._folder, self._slot)
+        numbers = [n for n in segment_numbers(self._folder, self._slot) if n >= mark]
         for number in numbers[:-1]:
             name = segment_name(self._slot, number)
             with self._counting:
                 if self._live.get(name):
                     return number
                 self._live.pop(name, None)
-            descriptor = self._files.pop(name, None)
-            if descriptor is not None:
-                # No start will look here again, so that the keys must be gone from the disk now.
-                os.fdatasync(descriptor)
-                os.close(descriptor)
-        return numbers[-1] if numbers else 1
+            # No start will look here again, so that the keys must be gone from the disk now; also
+            # those that a former process of this slot destroyed and did not sync.
+            descriptor = self._file(name)
+            os.fdatasync(descriptor)
+            os.close(self._files.pop(name))
+        return numbers[-1] if numbers else mark
 
     def recover(self, first_segment: int) -> Iterator[Record]:
         """The live records of the time before this start, oldest first.

@@ -201,7 +201,7 @@ class StoredSpool:
 
     async def _move_mark(self) -> None:
         """Remember the first segment that a start must look through; losing it costs time only."""
-        first = self._journal.first_live_segment()
+        first = self._journal.first_live_segment(self._mark)
         if first <= self._mark:
             return
 

@@ -261,7 +261,7 @@ async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_ye
     while len(list(tmp_path.glob("w0-*"))) < 2:
         time.sleep(0.01)  # the loop stands still: both are on the disk and no task knows of it
 
-    assert journal.first_live_segment() == 1
+    assert journal.first_live_segment(1) == 1
     await asyncio.gather(*tasks)
     await journal.close()
 
@@ -371,3 +371,27 @@ async def test_a_disk_fault_in_one_segment_costs_neither_the_start_nor_the_other
             await spool.finish(entry.id)
         await spool.due(10)
     assert [e.id for e in await (await start()).due(10)] == [entries[0].id]
+
+
+async def test_what_a_former_process_marked_as_done_is_synced_before_the_mark_passes_it(
+    start, monkeypatch
+):
+    monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
+    spool = await start()
+    entries = [await spool.accept(ENVELOPE, b"%d" % n) for n in range(3)]
+    for entry in entries[:2]:
+        await spool.finish(entry.id)
+    synced = []
+    real = os.fdatasync
+
+    def sync(descriptor):
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    again = await start()
+    await again.due(1)
+    await again.due(1)
+
+    assert again._mark == 3
+    assert synced == [entry.blob.segment for entry in entries[:2]]
