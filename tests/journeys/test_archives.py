@@ -1,14 +1,12 @@
 """Archives from outside: an XDM mail as producers send it, through a real instance."""
 
 import dataclasses
-import email
-import imaplib
-from email.policy import default
 
 import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
+from tests.journeys.people import documents_of, inbox, post, subject_of
 from tests.support.archives import LAYOUTS, an_archive
 
 pytestmark = pytest.mark.timeout(180)
@@ -33,50 +31,14 @@ def patient(instance):
     return instance.accounts("patient")[0]
 
 
-def subject_of(patient):
-    traits = patient["traits"]
-    return make_samples.Subject(
-        ins=patient["ins"],
-        birth_name=traits["birthName"],
-        given_names=traits["given"],
-        first_given=traits["given"].split()[0],
-        sex=traits["sex"],
-        birth_date=traits["birthDate"].replace("-", ""),
-        birth_place=traits["birthPlace"],
-    )
-
-
 def send(instance, sender, patient, archive):
     """A message with an archive and the readable copy, as ECO.2.1.1 has it."""
     subject = "XDM/1.0/DDM+CR hospitalier LEROUX Agathe 17/08/1962"
     message = a_message(sender, patient["address"], subject)
     message.add_attachment(PDF, maintype="application", subtype="pdf", filename="20261123_CR.pdf")
     message.add_attachment(archive, maintype="application", subtype="zip", filename="IHE_XDM.zip")
-    with instance.smtp(sender) as client:
-        content = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
-        client.sendmail(sender["address"], [patient["address"]], content)
-    instance.wait_until_carried()
+    post(instance, sender, message)
     return message["Message-ID"]
-
-
-def documents_of(instance, patient):
-    listed = instance.json("dmp", "list", "--patient", "-", stdin=patient["ins"])
-    return {document["uniqueId"]: document for document in listed}
-
-
-def inbox(instance, account):
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [numbers] = client.search(None, "ALL")
-        messages = []
-        for number in numbers.split():
-            _, [(_, raw), *_] = client.fetch(number.decode(), "(BODY.PEEK[])")
-            messages.append(email.message_from_bytes(raw, policy=default))
-        return messages
 
 
 def report_about(instance, account, message_id):

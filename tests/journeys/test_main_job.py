@@ -10,6 +10,7 @@ import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
+from tests.journeys.people import documents_of, inbox, post, subject_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,47 +35,11 @@ def instance(request, tmp_path_factory):
     patch.undo()
 
 
-def subject_of(patient: dict) -> make_samples.Subject:
-    traits = patient["traits"]
-    return make_samples.Subject(
-        ins=patient["ins"],
-        birth_name=traits["birthName"],
-        given_names=traits["given"],
-        first_given=traits["given"].split()[0],
-        sex=traits["sex"],
-        birth_date=traits["birthDate"].replace("-", ""),
-        birth_place=traits["birthPlace"],
-    )
-
-
 def send(instance, sender, patient, *documents, subject="Compte rendu"):
     attachments = [(f"d{n}.xml", document) for n, document in enumerate(documents)]
     message = a_message(sender, patient["address"], subject, *attachments)
-    with instance.smtp(sender) as client:
-        content = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
-        client.sendmail(sender["address"], [patient["address"]], content)
-    instance.wait_until_carried()
+    post(instance, sender, message)
     return message
-
-
-def documents_of(instance, patient):
-    listed = instance.json("dmp", "list", "--patient", "-", stdin=patient["ins"])
-    return {document["uniqueId"]: document for document in listed}
-
-
-def inbox(instance, account):
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [numbers] = client.search(None, "ALL")
-        messages = []
-        for number in numbers.split():
-            _, [(_, raw), *_] = client.fetch(number.decode(), "(BODY.PEEK[])")
-            messages.append(email.message_from_bytes(raw, policy=default))
-        return messages
 
 
 def reports_to(instance, account, message):
