@@ -140,15 +140,21 @@ class Selected:
         """Whether the client knows everything."""
         return self.view.version == self._told_version
 
+    def keyword_updates(self) -> str:
+        """FLAGS and PERMANENTFLAGS where there are new keywords: to be told before the first
+        response that shows one (RFC 3501 section 7.2.6).
+        """
+        if self.view.keywords == self._keywords:
+            return ""
+        self._keywords = self.view.keywords
+        return "".join(self.flag_lines())
+
     def updates(self, *, may_expunge: bool) -> str:
         """The untagged responses that bring the client up to date, as far as now allowed."""
         view = self.view
         if view.version == self._told_version:
             return ""
-        lines: list[str] = []
-        if view.keywords != self._keywords:
-            self._keywords = view.keywords
-            lines += self.flag_lines()
+        lines = [self.keyword_updates()]
         known = self.exists
         if view.columns is not self._columns and may_expunge:
             known = self._tell_expunged(lines)

@@ -235,16 +235,15 @@ class _Parser:
             return NoneOf(FlagKey(_FLAG_WORDS[word[2:]]))
         if word in _PLAIN:
             return _PLAIN[word]
+        if word not in _WITH_ARGUMENT:
+            raise GrammarError("Unknown search key")
         cursor.space()
         if word in _ADDRESS_WORDS:
             return HeaderKey(_ADDRESS_WORDS[word], self._text())
         if word in _DATE_WORDS:
             relation, sent = _DATE_WORDS[word]
             return DateKey(relation, cursor.day(), sent)
-        reader = _ARGUMENTS.get(word)
-        if reader is None:
-            raise GrammarError("Unknown search key")
-        return reader(self, depth)
+        return _ARGUMENTS[word](self, depth)
 
     def _text(self) -> str:
         raw = without_nul(self._cursor.astring())
@@ -344,6 +343,7 @@ _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"NOT": _Parser.negation,
     b"OR": _Parser.alternative,
 }
+_WITH_ARGUMENT: Final = _ADDRESS_WORDS.keys() | _DATE_WORDS.keys() | _ARGUMENTS.keys()
 
 
 def _conjunction(keys: list[SearchKey]) -> SearchKey:

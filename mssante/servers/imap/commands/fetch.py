@@ -61,6 +61,7 @@ async def fetch(session: Session, command: Fetch) -> Reply | None:
     if not selected.read_only and any(not section.peek for section in sections):
         newly_seen = await _mark_seen(session, picked)
         picked = _pick(selected, command)
+    session.write(selected.keyword_updates())
     complete = True
     if set(items) <= _IN_COLUMNS:
         await _fetch_columns(session, picked, items)

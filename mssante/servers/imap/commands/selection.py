@@ -10,7 +10,10 @@ from mssante.wire.imap.object_ids import mailbox_id
 
 async def select(session: Session, command: Select) -> Reply:
     """SELECT and EXAMINE; one that fails leaves no mailbox selected."""
-    session.unselect()
+    if session.selected_or_none is not None:
+        session.unselect()
+        # Says to which mailbox the responses around it belong (RFC 7162 section 3.2.11).
+        session.write("* OK [CLOSED] Previous mailbox closed\r\n")
     folder = await session.service.folder(session.identity, command.mailbox)
     view = await session.service.open_view(session.identity, folder)
     selected = Selected(folder, view, read_only=command.read_only)

@@ -36,6 +36,7 @@ async def store(session: Session, command: Store) -> Reply | None:
     )
     if changes.rows:
         selected.own_modseqs.add(changes.highestmodseq)
+    session.write(selected.keyword_updates())
     outcome = _outcome(selected, command, dict(zip(uids, expected, strict=True)), changes)
     session.write("".join(_lines(selected, command, outcome)))
     return _reply(selected, command, outcome, missing=picked.missing)
