@@ -160,8 +160,8 @@ class Mutt:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 
-    async def press(self, keys: str) -> str:
-        """Open INBOX, press keys, and leave; what was on the screen."""
+    async def press(self, keys: str) -> None:
+        """Open INBOX, press keys, and leave."""
         main, terminal = pty.openpty()
         shown = bytearray()
         loop = asyncio.get_running_loop()
@@ -189,21 +189,20 @@ class Mutt:
             os.close(main)
         text = shown.decode("utf-8", "replace")
         assert mutt.returncode == 0, text[-3_000:]
-        return text
 
 
 def subjects(view, folder: str) -> dict[str, str]:
-    """What is in a folder: subjects to flags."""
+    r"""What is in a folder: subjects to flags, without ``\Recent``."""
     assert view.select(folder, readonly=True)[0] == "OK"
     _, answers = view.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
     view.unselect()
-    return {
-        answer[1].split(b":", 1)[1].strip().decode(): re.search(
-            r"FLAGS \(([^)]*)\)", answer[0].decode()
-        )[1]
-        for answer in answers
-        if isinstance(answer, tuple)
-    }
+    found = {}
+    for answer in answers:
+        if isinstance(answer, tuple):
+            subject = answer[1].split(b":", 1)[1].strip().decode()
+            flags = re.search(r"FLAGS \(([^)]*)\)", answer[0].decode())[1].split()
+            found[subject] = " ".join(flag for flag in flags if flag != "\\Recent")
+    return found
 
 
 async def test_mutt_sends_reads_searches_flags_moves_deletes_and_keeps_folders(instance, tmp_path):
@@ -229,14 +228,14 @@ async def test_mutt_sends_reads_searches_flags_moves_deletes_and_keeps_folders(i
     assert list(subjects(view, '"Envoy&AOk-s"').values()) == ["\\Seen"]
 
     # Reads, flags, deletes (to the bin), saves elsewhere, and searches on the server for a text.
-    shown = await mutt.press(
+    await mutt.press(
         f"<first-entry><display-message><exit><pipe-message>cat > {tmp_path}/read<enter>"
         "2<enter><flag-message>3<enter><delete-message>"
         "5<enter><save-message>=Archives<enter>"
         "<tag-pattern>=b 'Prelevement 17'<enter><tag-prefix><save-message>=Patients/2026<enter>"
         "<sync-mailbox><quit>"
     )
-    assert "Patient 19" in shown
+    # Not what is on the screen: between two keys it is not always drawn.
     assert "Prelevement 0" in (tmp_path / "read").read_text()
     there = subjects(view, "INBOX")
     assert there["Patient 0"] == "\\Seen" and there["Patient 1"] == "\\Flagged"
@@ -250,7 +249,9 @@ async def test_mutt_sends_reads_searches_flags_moves_deletes_and_keeps_folders(i
     view.store("4", "+FLAGS", "(\\Flagged)")
     view.unselect()
     before = subjects(view, "INBOX")
-    shown = await mutt.press("<limit>~F<enter><limit>.<enter><quit>")
-    assert "Patient 5" in shown
+    await mutt.press(
+        f"<limit>~F<enter><last-entry><pipe-message>cat > {tmp_path}/flagged<enter><quit>"
+    )
+    assert "Prelevement 5" in (tmp_path / "flagged").read_text()
     assert subjects(view, "INBOX") == before
     view.logout()

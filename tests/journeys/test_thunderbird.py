@@ -88,7 +88,7 @@ def fill(view, numbers: range) -> None:
 
 
 def flags_by_subject(view, folder: str) -> dict[str, set[str]]:
-    """What the server has, as anyone sees it."""
+    r"""What the server has, as anyone sees it: without ``\Recent``."""
     found = {}
     assert view.select(folder, readonly=True)[0] == "OK"
     status, answers = view.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
@@ -97,7 +97,8 @@ def flags_by_subject(view, folder: str) -> dict[str, set[str]]:
         if isinstance(answer, tuple):
             subject = answer[1].split(b":", 1)[1].strip().decode()
             assert subject not in found, f"{subject} is there twice"
-            found[subject] = set(re.search(rb"FLAGS \(([^)]*)\)", answer[0])[1].decode().split())
+            flags = re.search(rb"FLAGS \(([^)]*)\)", answer[0])[1].decode().split()
+            found[subject] = {*flags} - {"\\Recent"}
     view.unselect()
     return found
 
