@@ -198,7 +198,7 @@ class MailboxService:
         key = (folder.number, identity.reader_id)
         opened = self._views.get(key) or self._kept.get(key)
         if opened is not None and opened.view.highestmodseq >= folder.highestmodseq:
-            return opened.view.status(folder.uidvalidity)
+            return opened.view.status(folder.uidvalidity, folder.recent_from)
         return await self._store.status(folder.number, identity.reader_id)
 
     # --- views ---------------------------------------------------------------
@@ -225,6 +225,31 @@ class MailboxService:
                 self.close_view(opened.view)
                 raise Refusal(Reason.MAILBOX_NONEXISTENT)
         return opened.view
+
+    async def claim_recent(self, folder: Folder, uidnext: int) -> int:
+        """Note that a session is told of all messages below `uidnext`; a write only where none was
+        told of some.
+
+        Returns:
+            The least UID of the messages that are recent to this session (RFC 3501 section 2.3.2).
+        """
+        if folder.recent_from >= uidnext:
+            return uidnext
+        return await self._store.claim_recent(folder.number, uidnext)
+
+    def claim_recent_later(self, folder: Folder, uidnext: int) -> None:
+        """Like `claim_recent`, for a session that has ended: should it not come to pass, messages
+        are recent once more.
+        """
+        task = asyncio.create_task(self._claim_quietly(folder, uidnext))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _claim_quietly(self, folder: Folder, uidnext: int) -> None:
+        try:
+            await self.claim_recent(folder, uidnext)
+        except Exception:  # noqa: BLE001 - background work goes on
+            _LOG.exception("what a session was told of could not be noted")
 
     def close_view(self, view: FolderView) -> None:
         """A session leaves a view; the rows are kept for a while."""

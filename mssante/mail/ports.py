@@ -156,6 +156,15 @@ class Mailboxes(Protocol):
         """The names that clients subscribed, whether or not a folder has them, in no order."""
         ...
 
+    async def claim_recent(self, folder: int, uidnext: int) -> int:
+        """Note that a session was told of all messages below `uidnext`: to later ones they are not
+        recent (RFC 3501 section 2.3.2).
+
+        Returns:
+            The least UID of which no session had been told; `uidnext` where the folder is no more.
+        """
+        ...
+
     async def copy(
         self, folder: int, reader: OpaqueId | None, uids: Sequence[int], target: int
     ) -> list[tuple[int, int]]:

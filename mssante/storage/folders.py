@@ -108,6 +108,7 @@ def create_folder(
         "uidnext": 1,
         "modseq": 1,
         "flag_modseq": 1,
+        "recent_from": 1,
         "special_use": special_use.value if special_use else None,
         "subscribed": True,
     }
@@ -266,6 +267,21 @@ def list_subscriptions(conn: Connection, mailbox_id: OpaqueId) -> list[str]:
     return [row.name for row in conn.execute(wanted)]
 
 
+def claim_recent(conn: Connection, folder: int, uidnext: int) -> int:
+    """Note that a session was told of all messages below `uidnext`.
+
+    Returns:
+        The least UID of which no session had been told; `uidnext` where the folder is no more.
+    """
+    row = conn.execute(_LOCK, {"number": folder}).one_or_none()
+    if row is None:
+        return uidnext
+    if row.recent_from < uidnext:
+        claimed = update(FOLDER).where(FOLDER.c.number == folder).values(recent_from=uidnext)
+        conn.execute(claimed)
+    return int(row.recent_from)
+
+
 def keywords(conn: Connection, folder: int) -> tuple[str, ...]:
     """The folder's keywords in the order of their bits."""
     return tuple(row.name for row in conn.execute(_KEYWORDS, {"number": folder}))
@@ -299,6 +315,7 @@ def _folder(row: Row[Any], names: tuple[str, ...]) -> Folder:
         uidvalidity=row.uidvalidity,
         uidnext=row.uidnext,
         highestmodseq=row.modseq,
+        recent_from=row.recent_from,
         special_use=SpecialUse(row.special_use) if row.special_use else None,
         subscribed=bool(row.subscribed),
         keywords=names,

@@ -71,7 +71,11 @@ _GONE: Final = 1 << 63
 """Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
 
 _STATE: Final = select(
-    FOLDER.c.uidnext, FOLDER.c.modseq, FOLDER.c.flag_modseq, FOLDER.c.uidvalidity
+    FOLDER.c.uidnext,
+    FOLDER.c.modseq,
+    FOLDER.c.flag_modseq,
+    FOLDER.c.uidvalidity,
+    FOLDER.c.recent_from,
 ).where(FOLDER.c.number == bindparam("number"))
 _COLUMNS: Final = (
     ENTRY.c.uid,
@@ -232,6 +236,10 @@ class StoredMailboxes:
     async def subscriptions(self, mailbox_id: OpaqueId) -> list[str]:
         """The names that clients subscribed, whether or not a folder has them."""
         return await self._database.read(lambda conn: folders.list_subscriptions(conn, mailbox_id))
+
+    async def claim_recent(self, folder: int, uidnext: int) -> int:
+        """Note that a session was told of all messages below `uidnext`."""
+        return await self._database.write(lambda conn: folders.claim_recent(conn, folder, uidnext))
 
     async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
         """The bit of each keyword; known ones cost no write."""
@@ -497,9 +505,10 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
             func.coalesce(func.sum(ENTRY.c.size), 0),
             func.count().filter(ENTRY.c.flags.op("&")(_SEEN) == 0),
             func.count().filter(ENTRY.c.flags.op("&")(deleted) != 0),
+            func.count().filter(ENTRY.c.uid >= state.recent_from),
         ).where(ENTRY.c.folder == folder)
     ).one()
-    messages, size, unseen, gone = counted
+    messages, size, unseen, gone, recent = counted
     if reader is not None:
         seen = conn.execute(
             select(func.count()).where(
@@ -515,6 +524,7 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
         highestmodseq=state.modseq,
         size=int(size),
         deleted=gone,
+        recent=recent,
     )
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from mssante.mail.model import Folder
 from mssante.mail.view import Columns, FolderView
-from mssante.servers.imap.flag_texts import SYSTEM_BITS, FlagTexts, flag_texts
+from mssante.servers.imap.flag_texts import RECENT, SYSTEM_BITS, FlagTexts, flag_texts
 from mssante.servers.imap.replies import Rejected
 from mssante.wire.imap.responses import flag_list
 from mssante.wire.imap.sequence_set import SequenceSet
@@ -38,10 +38,15 @@ class Picked:
 class Selected:
     """A selected mailbox as the client knows it."""
 
-    def __init__(self, folder: Folder, view: FolderView, *, read_only: bool) -> None:
+    def __init__(
+        self, folder: Folder, view: FolderView, recent_from: int, *, read_only: bool
+    ) -> None:
+        """`recent_from` is the least UID that is recent to this session; those that arrive are."""
         self.folder = folder
         self.view = view
         self.read_only = read_only
+        self.recent_from = recent_from
+        self._claimed = view.uidnext
         self._columns = view.columns
         self.exists = len(view)
         self.own_modseqs: set[int] = set()
@@ -56,6 +61,25 @@ class Selected:
     def texts(self) -> FlagTexts:
         """Flags as text."""
         return flag_texts(self.view.keywords)
+
+    def flags_text(self, uid: int, flags: int) -> str:
+        r"""The flags of a message as text, ``\Recent`` among them where it is."""
+        return self.texts[flags | RECENT if uid >= self.recent_from else flags]
+
+    @property
+    def recent(self) -> int:
+        """How many of the messages that the client knows are recent to this session."""
+        return self.exists - bisect_left(self._columns.uids, self.recent_from, 0, self.exists)
+
+    @property
+    def unclaimed(self) -> int:
+        """The UID below which this session was told of all messages, where later ones must not find
+        them recent and that is not noted yet; 0 where nothing is to be noted.
+        """
+        if self.read_only or not self.exists:
+            return 0
+        told = self._columns.uids[self.exists - 1] + 1
+        return told if told > self._claimed else 0
 
     def flag_lines(self) -> list[str]:
         """FLAGS and PERMANENTFLAGS."""
@@ -160,7 +184,7 @@ class Selected:
             known = self._tell_expunged(lines)
         if view.columns is self._columns and len(view) > known:
             self.exists = len(view)
-            lines.append(f"* {self.exists} EXISTS\r\n")
+            lines.append(f"* {self.exists} EXISTS\r\n* {self.recent} RECENT\r\n")
         self._tell_flags(lines, known)
         if view.columns is self._columns:
             self._told_version = view.version
@@ -184,7 +208,7 @@ class Selected:
 
     def state_line(self, number: int, columns: Columns, index: int) -> str:
         """The FETCH response that says how the flags of a message are now."""
-        flags = self.texts[columns.flags[index]]
+        flags = self.flags_text(columns.uids[index], columns.flags[index])
         modseq = f" MODSEQ ({columns.modseqs[index]})" if self.tells_modseqs else ""
         return f"* {number} FETCH (UID {columns.uids[index]} FLAGS {flags}{modseq})\r\n"
 

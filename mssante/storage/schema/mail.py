@@ -67,6 +67,13 @@ FOLDER: Final = Table(
         nullable=False,
         comment="last modseq of a change that was no addition: spares readers a search by modseq",
     ),
+    Column(
+        "recent_from",
+        BigInteger,
+        nullable=False,
+        server_default="1",
+        comment="least UID of which no session was told: Recent, RFC 3501 section 2.3.2",
+    ),
     Column("special_use", Text),
     Column("subscribed", Boolean, nullable=False),
     UniqueConstraint("mailbox_id", "name"),

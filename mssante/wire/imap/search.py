@@ -26,7 +26,12 @@ CHARSETS: Final = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """ALL (and OLD: no message is recent)."""
+    """ALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentKey:
+    """RECENT: of which no earlier session was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class NoneOf:
 
 SearchKey = (
     Everything
+    | RecentKey
     | SequenceKey
     | FlagKey
     | DateKey
@@ -323,9 +329,9 @@ class _Parser:
 
 _PLAIN: Final[dict[bytes, SearchKey]] = {
     b"ALL": Everything(),
-    b"OLD": Everything(),
-    b"RECENT": NoneOf(Everything()),
-    b"NEW": NoneOf(Everything()),
+    b"OLD": NoneOf(RecentKey()),
+    b"RECENT": RecentKey(),
+    b"NEW": AllOf((RecentKey(), NoneOf(FlagKey("\\Seen")))),
 }
 _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"SUBJECT": _Parser.subject,

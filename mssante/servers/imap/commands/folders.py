@@ -120,7 +120,7 @@ def _told(item: StatusItem, folder: Folder, counts: FolderStatus, max_message: i
         case StatusItem.MESSAGES:
             return counts.messages
         case StatusItem.RECENT:
-            return 0
+            return counts.recent
         case StatusItem.UIDNEXT:
             return counts.uidnext
         case StatusItem.UIDVALIDITY:
