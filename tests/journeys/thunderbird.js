@@ -134,11 +134,21 @@ const steps = {
     ]);
   },
 
+  // All bodies. It also fetches some by itself, and the folder is then busy for a while.
   async download(path) {
-    await ran(url => folderOf(path).downloadAllForOffline(url, null));
-    return messages(path).filter(
-      message => message.flags & Ci.nsMsgMessageFlags.Offline
-    ).length;
+    const folderIsBusy = 0x8055000a;
+    const isHere = message => message.flags & Ci.nsMsgMessageFlags.Offline;
+    await until(async () => {
+      try {
+        await ran(url => folderOf(path).downloadAllForOffline(url, null));
+      } catch (error) {
+        if (error.result != folderIsBusy) {
+          throw error;
+        }
+      }
+      return messages(path).every(isHere);
+    }, `all bodies of ${path}`);
+    return messages(path).length;
   },
 
   async send(to, subject, body, attachment) {
