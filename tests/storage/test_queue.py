@@ -28,7 +28,9 @@ async def world(tmp_path, keyring, clock):
         layout.create_spool(slot)
         database = layout.open(versions.SPOOL, slot)
         blobs = SegmentBlobs(layout.mail_segments, f"{slot}b", keyring)
-        made = StoredSpool(database, Journal(layout.mail_segments, slot, keyring), blobs, clock)
+        made = StoredSpool(
+            database, Journal(layout.mail_segments, slot, keyring), blobs, keyring, clock
+        )
         await made.recover()
         opened.extend([made, blobs, database])
         return made
