@@ -22,13 +22,14 @@ from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.mail.delivery_status import (
+    RecipientStatus,
     StatusReport,
     build_status_report,
     returned_content,
 )
-from mssante.mail.model import SpoolEntry, StoredMessage
+from mssante.mail.model import SpoolEntry, StoredMessage, Wish
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
-from mssante.mail.receipts import statuses_of
+from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
 from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.wire.mime.summary import MessageSummary, summarise
@@ -82,6 +83,10 @@ class Journey:
         opened = await self._open(entry)
         routed = await route(self.directory, entry)
         sender = await self._sender(entry)
+        if entry.wish is not None:
+            await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
+            await spool.finish(entry.id)
+            return
         plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
@@ -97,7 +102,7 @@ class Journey:
             raise outcomes
         told = _Told(entry, opened, routed, plan, sender, spool.relays)
         await self._report(told, outcomes)
-        await self._notify(told)
+        await self._notify(told, statuses_of(entry, routed, plan.withheld))
         await spool.finish(entry.id)
 
     async def _open(self, entry: SpoolEntry) -> Opened:
@@ -171,13 +176,10 @@ class Journey:
         if needs_report(request, self.report_policy):
             await self._tell(told, "report", build_report(request), request.reported_at)
 
-    async def _notify(self, told: "_Told") -> None:
-        """Tell the sender what became of local recipients, as far as it asked (RFC 3461)."""
+    async def _notify(self, told: "_Told", statuses: Sequence[RecipientStatus]) -> None:
+        """Tell the sender what became of recipients, as far as it asked (RFC 3461)."""
         address, entry = told.address, told.entry
-        if address is None:
-            return
-        statuses = statuses_of(entry, told.routed, told.plan.withheld)
-        if not statuses:
+        if address is None or not statuses:
             return
         whole = returned_content(entry.envelope.returns, entry.blob.length)
         report = StatusReport(
@@ -195,6 +197,11 @@ class Journey:
         )
         await self._tell(told, "dsn", build_status_report(report), report.reported_at)
 
+    async def _give_up(self, told: "_Told") -> None:
+        """What an administrator dropped: effects that are done stay, the rest never comes."""
+        if told.entry.wish is Wish.DROP:
+            await self._notify(told, dropped_statuses(told.entry))
+
     async def _tell(self, told: "_Told", kind: str, content: bytes, at: datetime) -> None:
         """Hand a report to the sender: the same bytes however often it is tried."""
         report = Report(told.entry.id, kind, told.entry.id, content, at)
@@ -204,6 +211,9 @@ class Journey:
         elif told.address is not None:
             await reports.to_operator(report, told.address, told.relays)
             self.on_ordered()
+
+
+_NO_PLAN: Final = FilingPlan((), frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,18 @@ class Envelope:
         return self.requests.get(recipient.key, UNASKED)
 
 
+@unique
+class Wish(StrEnum):
+    """What an administrator wants of a message on its way."""
+
+    HOLD = "hold"
+    """Not to be tried until told otherwise."""
+    DROP = "drop"
+    """To be given up, and its sender told."""
+    DISCARD = "discard"
+    """To be given up in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
     """An accepted message, ours until every effect is recorded."""
@@ -174,3 +186,5 @@ class SpoolEntry:
     envelope: Envelope
     blob: BlobRef
     attempts: int = 0
+    wish: Wish | None = None
+    """DROP or DISCARD: to be given up."""

@@ -7,7 +7,7 @@ from mssante.kernel.opaque import OpaqueId
 from mssante.kernel.reasons import Reason
 from mssante.mail.delivery_status import RecipientStatus
 from mssante.mail.model import SpoolEntry
-from mssante.mail.relay import Action
+from mssante.mail.relay import DROPPED, Action
 from mssante.mail.routing import Route
 from mssante.wire.smtp.notifications import Notify
 from mssante.wire.smtp.replies import reply_for
@@ -42,6 +42,16 @@ def statuses_of(
                 recipient, Action.DELIVERED, _DELIVERED, request.original_recipient
             )
     return [told[one.key] for one in envelope.recipients if one.key in told]
+
+
+def dropped_statuses(entry: SpoolEntry) -> list[RecipientStatus]:
+    """The recipients of whom the sender is to be told when an administrator gave a message up."""
+    requests = [(one, entry.envelope.request_for(one)) for one in entry.envelope.recipients]
+    return [
+        RecipientStatus(one, Action.FAILED, DROPPED, request.original_recipient)
+        for one, request in requests
+        if request.wants(Notify.FAILURE)
+    ]
 
 
 def _failed(entry: SpoolEntry, recipient: Address, reason: Reason) -> RecipientStatus:

@@ -13,7 +13,7 @@ from typing import Final
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
-from mssante.mail.model import BlobRef
+from mssante.mail.model import BlobRef, Wish
 from mssante.wire.smtp.notifications import UNASKED, DeliveryRequest, Notify, Return
 
 EXPIRED: Final = "4.4.7"
@@ -40,18 +40,6 @@ class Stage(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     FAILED = "failed"
-
-
-@unique
-class Wish(StrEnum):
-    """What an administrator wants of an order."""
-
-    HOLD = "hold"
-    """Not to be tried until told otherwise."""
-    DROP = "drop"
-    """To be given up, and its sender told."""
-    DISCARD = "discard"
-    """To be given up in silence."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,7 +137,7 @@ class RelayOrder:
     warned: bool = False
     due_at: datetime | None = None
     """When it is tried again; None for at once."""
-    wish: "Wish | None" = None
+    wish: Wish | None = None
     """What an administrator wants of it."""
     why: str = ""
     """Of the last attempt; see `Attempt`."""

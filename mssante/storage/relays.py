@@ -20,8 +20,8 @@ from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text
-from mssante.mail.model import BlobRef
-from mssante.mail.relay import Action, RelayOrder, RelayRecipient, Stage, Wish
+from mssante.mail.model import BlobRef, Wish
+from mssante.mail.relay import Action, RelayOrder, RelayRecipient, Stage
 from mssante.storage import audit
 from mssante.storage.database import Database
 from mssante.storage.encryption import KEY_BYTES, Keyring, Tampered, seal, unseal

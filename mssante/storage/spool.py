@@ -16,7 +16,7 @@ from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text, new_id
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.mail.model import BlobRef, Envelope, SpoolEntry, Wish
 from mssante.mail.ports import BlobUnreadable
 from mssante.storage import audit
 from mssante.storage.database import Database
@@ -37,7 +37,7 @@ _WHY_LENGTH: Final = 200
 
 _DUE: Final = (
     select(SPOOL)
-    .where(SPOOL.c.state == "due", SPOOL.c.due_at <= bindparam("now"))
+    .where(SPOOL.c.state.in_(("due", "drop", "discard")), SPOOL.c.due_at <= bindparam("now"))
     .order_by(SPOOL.c.due_at, SPOOL.c.id)
     .limit(bindparam("limit"))
 )
@@ -276,7 +276,8 @@ def entry_of_row(row: Row[Any], key: bytes) -> SpoolEntry:
     ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
     envelope = decode_envelope(unseal(key, bytes(row.sealed)))
     accepted_at = from_milliseconds(row.accepted_at)
-    return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts)
+    wish = Wish(row.state) if row.state in tuple(Wish) else None
+    return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts, wish)
 
 
 def entry_of_record(record: Record) -> SpoolEntry:

@@ -101,7 +101,6 @@ def test_the_report_says_nothing_about_the_person(clock):
         *outcomes,
         hidden,
         withheld=frozenset({new_id()}),
-        undeliverable=((PATIENT, Reason.RECIPIENT_CLOSED),),
     )
 
     content = build_report(request)
@@ -112,7 +111,6 @@ def test_the_report_says_nothing_about_the_person(clock):
         assert secret not in json.dumps(machine)
         assert secret.encode() not in content
     assert machine["documents"][-1]["uniqueId"] is None
-    assert machine["undeliverable"] == [{"recipient": 1, "reason": "recipient-unavailable"}]
     assert level1() not in content
 
 

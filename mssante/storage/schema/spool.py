@@ -21,7 +21,7 @@ SPOOL: Final = Table(
     Column("offset", BigInteger, nullable=False),
     Column("length", BigInteger, nullable=False),
     Column("wrapped_key", LargeBinary, nullable=False),
-    Column("state", Text, nullable=False, comment="due or aside"),
+    Column("state", Text, nullable=False, comment="due, aside, drop or discard"),
     Column("attempts", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False, comment="milliseconds, UTC"),
     Column("why", Text, comment="of the last failure; free of content"),
