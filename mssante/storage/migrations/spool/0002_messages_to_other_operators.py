@@ -47,6 +47,15 @@ def upgrade() -> None:
         batch_op.create_index("ix_relay_due", ["state", "urgency", "due_at"], unique=False)
         batch_op.create_index("ix_relay_spool_id", ["spool_id"], unique=False)
 
+    with op.batch_alter_table("spool_entry", schema=None) as batch_op:
+        batch_op.alter_column(
+            "state",
+            existing_type=sa.Text(),
+            comment="due, aside, drop or discard",
+            existing_comment="due or aside",
+            existing_nullable=False,
+        )
+
     # ### end Alembic commands ###
 
 
