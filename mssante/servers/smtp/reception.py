@@ -68,14 +68,17 @@ class ReceptionSession(SmtpSession):
 
     def _envelope(self, transaction: Transaction) -> Envelope:
         return Envelope(
-            sender=transaction.sender,
+            sender=transaction.mail.sender,
             recipients=tuple(transaction.recipients.values()),
             account_id=None,
             mailbox_id=None,
             client=self._client,
             protocol="ESMTPS",
             tls=self._tls_text(),
-            body_8bit=transaction.body_8bit,
+            body_8bit=transaction.mail.body_8bit,
+            returns=transaction.mail.returns,
+            envid=transaction.mail.envid,
+            requests=transaction.requests,
             operator=str(self._admitted_operator().name),
         )
 
