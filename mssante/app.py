@@ -54,6 +54,7 @@ from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring
+from mssante.storage.incoming import OverflowKeeper
 from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
 from mssante.storage.mailboxes import StoredMailboxes
@@ -256,6 +257,7 @@ class Worker:
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
             "memory": memory,
+            "keeper": lambda: OverflowKeeper(stores.layout.directory),
         }
         self.submission = SubmissionServer(
             SubmissionServices(

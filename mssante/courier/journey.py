@@ -152,7 +152,13 @@ class Journey:
             return
         prefix = relayed_trace(entry, self.operator.domain)
         orders = orders_of(
-            entry, routed, entry.blob, prefix=prefix, sender=sender, is_8bit=opened.is_8bit
+            entry,
+            routed,
+            entry.blob,
+            prefix=prefix,
+            sender=sender,
+            is_8bit=opened.is_8bit,
+            is_utf8=not opened.summary.header.isascii(),
         )
         await relays.order(orders)
         self.on_ordered()
@@ -204,7 +210,8 @@ class Journey:
 
     async def _tell(self, told: "_Told", kind: str, content: bytes, at: datetime) -> None:
         """Hand a report to the sender: the same bytes however often it is tried."""
-        report = Report(told.entry.id, kind, told.entry.id, content, at)
+        require_tls = told.entry.envelope.require_tls
+        report = Report(told.entry.id, kind, told.entry.id, content, at, require_tls=require_tls)
         reports = Reports(self.blobs, self.deliveries)
         if told.sender is not None:
             await reports.to_member(report, told.sender)
