@@ -113,6 +113,13 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     domain = settings.operator.domain
     root = pki.make_root(f"Sandbox root of {domain}", now)
     root.write(directory / "tls" / "ca.pem", directory / "tls" / "ca.key")
+    mailboxes = pki.make_mailbox_authority(root, f"Mailboxes of {domain}", now)
+    mailboxes.write(settings.smime.authority_certificate, settings.smime.authority_key)
+    for authority, path in (
+        (root, directory / "tls" / "ca.crl"),
+        (mailboxes, settings.smime.authority_revocation_list),
+    ):
+        pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
     names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
     server = pki.issue_server(root, names, now)

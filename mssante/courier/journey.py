@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    open → inspect → route → plan │ deliver ∥ file → report → finish
+    route → open (judge, decrypt) → inspect → plan │ deliver ∥ file → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -10,6 +10,7 @@ spool entry is the one truth until `finish`.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from mssante.access.audit import AuditEntry, AuditKind
@@ -20,11 +21,14 @@ from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
-from mssante.mail.model import SpoolEntry, StoredMessage
+from mssante.kernel.opaque import OpaqueId
+from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage
 from mssante.mail.ports import Blobs, Deliveries, Delivery, Spool
 from mssante.mail.routing import Route, route
+from mssante.mail.smime import Finding, Keys, Passage, SecureMail, Variant
 from mssante.mail.trace_fields import trace_fields
-from mssante.wire.mime.summary import MessageSummary, summarise
+from mssante.wire.mime.scanner import scan
+from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
@@ -41,11 +45,22 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedVariant:
+    """A form of the message for some of its recipients, with what is computed of it."""
+
+    variant: Variant
+    summary: MessageSummary
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A message as the read steps see it."""
 
     summary: MessageSummary
+    """Of the message as it came."""
     documents: tuple[FoundDocument, ...]
+    passage: Passage
+    variants: tuple[OpenedVariant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +72,19 @@ class Journey:
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
+    smime: SecureMail
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
-        opened = await self._open(entry)
         routed = await route(self.directory, entry.envelope.recipients)
+        opened = await self._open(entry, await self.smime.keys_for(entry, routed.mailboxes))
         sender = await self._sender(entry)
-        plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
+        plan = await self.clerk.plan(
+            entry, opened.documents, routed.mailboxes, sender, opened.passage.reach
+        )
         # Both come to their end before either's failure is told: nothing runs on beside a retry.
         delivered, outcomes = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
@@ -80,15 +98,27 @@ class Journey:
         await self._report(entry, opened, routed, plan, outcomes, sender)
         await spool.finish(entry.id)
 
-    async def _open(self, entry: SpoolEntry) -> Opened:
+    async def _open(self, entry: SpoolEntry, keys: Keys) -> Opened:
         if entry.blob.length > _ON_A_THREAD:
-            return await asyncio.to_thread(self._open_now, entry)
-        return self._open_now(entry)
+            return await asyncio.to_thread(self._open_now, entry, keys)
+        return self._open_now(entry, keys)
 
-    def _open_now(self, entry: SpoolEntry) -> Opened:
+    def _open_now(self, entry: SpoolEntry, keys: Keys) -> Opened:
         content = self.blobs.read(entry.blob)
-        summary = summarise(content)
-        return Opened(summary, inspect(content, summary, self.limits))
+        root = scan(content)
+        summary = summary_of(root, content)
+        passage = self.smime.examine(entry, content, root, keys)
+        variants = tuple(
+            OpenedVariant(each, summary if each.content is None else summarise(each.content))
+            for each in passage.variants
+        )
+        inner = passage.inner
+        # What stands open in the message needs no second look.
+        if inner is None or inner in content:
+            documents = inspect(content, summary, self.limits)
+        else:
+            documents = inspect(inner, summarise(inner), self.limits)
+        return Opened(summary, documents, passage, variants)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -99,18 +129,46 @@ class Journey:
     async def _deliver(
         self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
     ) -> None:
-        receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
-        prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
-        message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
-        size = len(prefix) + entry.blob.length
+        receiving = [m.id for m in routed.mailboxes if m.id not in plan.withheld]
+        passage = opened.passage
+        for one in opened.variants:
+            theirs = [each for each in receiving if each in one.variant.mailbox_ids]
+            if theirs:
+                blob, original = entry.blob, None
+                if one.variant.content is not None:
+                    blob, original = await self.blobs.put(one.variant.content), entry.blob
+                number = derived_id(
+                    entry.id, f"variant {sha256(one.variant.content or b'').hexdigest()}"
+                )
+                await self._put(
+                    entry, number, one.variant.finding, one.summary, blob, theirs, original
+                )
+        in_variants = frozenset[OpaqueId]().union(*(each.mailbox_ids for each in passage.variants))
+        others = [each for each in receiving if each not in in_variants]
+        await self._put(entry, entry.id, passage.finding, opened.summary, entry.blob, others)
+
+    async def _put(
+        self,
+        entry: SpoolEntry,
+        message_id: OpaqueId,
+        finding: Finding,
+        summary: MessageSummary,
+        blob: BlobRef,
+        mailbox_ids: Sequence[OpaqueId],
+        original: BlobRef | None = None,
+    ) -> None:
+        """Deliver one form of a message; the admission is recorded with the first."""
+        finding = await self.smime.attributed(finding)
+        prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
-                message,
-                size,
+                StoredMessage(message_id, prefix, summary.encode(), blob),
+                len(prefix) + blob.length,
                 entry.accepted_at,
-                receiving,
-                admission=_admission(entry),
+                tuple(mailbox_ids),
+                evidence=finding.evidence(entry.accepted_at, original),
+                admission=_admission(entry, finding),
             )
         )
 
@@ -137,6 +195,7 @@ class Journey:
             operator_name=self.operator.name,
             operator_address=Address("postmaster", self.operator.domain),
             invisible=plan.invisible,
+            reach=plan.reach,
         )
         if not needs_report(request, self.report_policy):
             return
@@ -160,7 +219,7 @@ class Journey:
         )
 
 
-def _admission(entry: SpoolEntry) -> AuditEntry:
+def _admission(entry: SpoolEntry, finding: Finding) -> AuditEntry:
     envelope = entry.envelope
     return AuditEntry(
         AuditKind.ADMISSION,
@@ -173,6 +232,9 @@ def _admission(entry: SpoolEntry) -> AuditEntry:
             "size": entry.blob.length,
             "recipients": len(envelope.recipients),
             **({"operator": envelope.operator} if envelope.operator else {}),
+            # Which of the server's keys signed: a certificate's serial number names nobody.
+            **({"seal": envelope.seal.serial} if envelope.seal else {}),
+            "smime": finding.verdict.value,
         },
     )
 

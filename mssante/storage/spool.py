@@ -18,7 +18,7 @@ from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text, new_id
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.mail.model import BlobRef, Envelope, Seal, SpoolEntry
 from mssante.mail.ports import BlobUnreadable
 from mssante.storage import audit
 from mssante.storage.database import Database
@@ -288,6 +288,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             "body_8bit": envelope.body_8bit,
             "smtputf8": envelope.smtputf8,
             "operator": envelope.operator,
+            **({"seal": _encoded_seal(envelope.seal)} if envelope.seal else {}),
         }
     ).encode()
 
@@ -310,4 +311,9 @@ def decode_envelope(encoded: bytes) -> Envelope:
         body_8bit=values["body_8bit"],
         smtputf8=values["smtputf8"],
         operator=values.get("operator", ""),  # absent in what an older version wrote
+        seal=Seal(*values["seal"]) if "seal" in values else None,
     )
+
+
+def _encoded_seal(seal_of_mailbox: Seal) -> list[str]:
+    return [seal_of_mailbox.address, seal_of_mailbox.serial, seal_of_mailbox.issuer]
