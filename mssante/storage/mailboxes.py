@@ -332,7 +332,7 @@ class StoredMailboxes:
         values = self._message_values(delivery.message)
         evidence = self._evidence_values(delivery)
         changed = await self._database.write(
-            lambda conn: _deliver(conn, delivery, values, evidence, now)
+            lambda conn: _deliver(conn, delivery, values, now, evidence)
         )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
@@ -495,8 +495,8 @@ def _deliver(
     conn: Connection,
     delivery: Delivery,
     message: dict[str, object],
-    evidence: dict[str, object] | None,
     now: int,
+    evidence: dict[str, object] | None = None,
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)

@@ -6,7 +6,7 @@ imported counts when the entry has aged.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -28,12 +28,16 @@ from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.opaque import OpaqueId, id_text, new_id
 from mssante.trust import pki
+from mssante.trust.certificate_addresses import addresses_of
+from mssante.trust.key_files import ReadPair
 from mssante.trust.path import Purpose
 from mssante.trust.pki import Credential
 from mssante.trust.ports import KeyAct, KeyOrigin, KeyStore, StoredPair
 from mssante.trust.sealing import SealingKey
+from mssante.trust.shown import shown_serial
 from mssante.wire.smime.decryption import DecryptionKey
 from mssante.wire.smime.errors import SmimeError
+from mssante.wire.smime.signing_template import SignatureTemplate
 
 _LOG: Final = logging.getLogger(__name__)
 _CACHED: Final = 512
@@ -99,7 +103,9 @@ class MailboxKeys:
         self._opening.put(mailbox_id, keys, now)
         return keys
 
-    async def pair(self, holder: KeyHolder, purpose: Purpose) -> StoredPair | None:
+    async def pair(
+        self, holder: KeyHolder, purpose: Purpose, *, user: str = ""
+    ) -> StoredPair | None:
         """The active pair of a mailbox, made or renewed where that is due; None without authority."""
         now = self._clock.now()
         present = await self._store.active(holder.id, purpose)
@@ -117,10 +123,60 @@ class MailboxKeys:
         ):
             # The authority itself comes to its end: a successor would last no longer.
             return present if usable else None
-        return await self.issue(holder, purpose, replaces=present)
+        return await self._issue(holder, purpose, replaces=present, user=user)
 
-    async def issue(
-        self, holder: KeyHolder, purpose: Purpose, *, replaces: StoredPair | None, user: str = ""
+    async def take(self, holder: KeyHolder, read: ReadPair, *, user: str) -> list[StoredPair]:
+        """Keep a pair that another authority certified, for each purpose that its certificate allows.
+
+        Raises:
+            NotForMailbox: says why.
+        """
+        certificate, now = read.key.certificate, self._clock.now()
+        addresses = {address.lower() for address in addresses_of(certificate)}
+        if holder.address.key not in addresses:
+            raise NotForMailbox("the certificate is not for this address")
+        if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+            raise NotForMailbox("the certificate is not valid now")
+        if not read.purposes:
+            raise NotForMailbox("the certificate's key usage allows neither signing nor decrypting")
+        octets = read.key.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        added = []
+        for purpose in read.purposes:
+            if purpose is Purpose.SIGN and not _may_seal(read):
+                raise NotForMailbox("keys that sign with another hash than SHA-256 are not used")
+            present = await self._store.active(holder.id, purpose)
+            pair = StoredPair(
+                new_id(),
+                holder.id,
+                purpose,
+                certificate.public_bytes(Encoding.DER),
+                tuple(one.public_bytes(Encoding.DER) for one in read.chain),
+                octets,
+                certificate.not_valid_before_utc,
+                certificate.not_valid_after_utc,
+                KeyOrigin.IMPORTED,
+            )
+            act = KeyAct("import", user)
+            replaces = present.id if present else None
+            added.append(await self._store.add(pair, act, replaces=replaces))
+        return added
+
+    async def revocation_list(self) -> bytes | None:
+        """Our authority's list as it should be now, in PEM; None where the authority's key is not
+        here.
+        """
+        if self._authority is None:
+            return None
+        entries = [
+            (x509.load_der_x509_certificate(pair.certificate).serial_number, since)
+            for pair in await self._store.list_pairs()
+            if pair.origin is KeyOrigin.ISSUED and (since := pair.revoked_at) is not None
+        ]
+        # Lists only grow, so that the number of entries numbers them too.
+        return pki.revocation_list(self._authority, entries, len(entries) + 1, self._clock.now())
+
+    async def _issue(
+        self, holder: KeyHolder, purpose: Purpose, *, replaces: StoredPair | None, user: str
     ) -> StoredPair:
         """Make a pair in the place of another; the winner where several do so at the same time."""
         assert self._authority is not None
@@ -145,6 +201,31 @@ class MailboxKeys:
     async def is_held(self, certificate: x509.Certificate) -> bool:
         """Whether it is the server that signs with this certificate's key."""
         return await self._store.holds(sha256(certificate.public_bytes(Encoding.DER)).digest())
+
+
+class NotForMailbox(ValueError):
+    """A pair is not one that the server can use for a mailbox; the message says why."""
+
+
+def serial_of(pair: StoredPair) -> str:
+    """The serial number of a pair's certificate, hexadecimal."""
+    return shown_serial(x509.load_der_x509_certificate(pair.certificate))
+
+
+def pem_of(certificates: Iterable[bytes]) -> str:
+    """Certificates in DER as one PEM text."""
+    return "".join(
+        x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM).decode("ascii")
+        for one in certificates
+    )
+
+
+def _may_seal(read: ReadPair) -> bool:
+    try:
+        SignatureTemplate(read.key.certificate, read.chain)
+    except (SmimeError, ValueError):
+        return False
+    return True
 
 
 def read_authority(certificate: Path, key: Path) -> Credential | None:

@@ -62,14 +62,18 @@ class Credential:
             raise ValueError(f"{key_path} is not the key of {certificate_path}")
         return cls(certificate, key)
 
-    def write(self, certificate_path: Path, key_path: Path) -> None:
-        """Write both as PEM, the key with mode 0600; both durable on return.
+    def write(
+        self, certificate_path: Path, key_path: Path, chain: Sequence[x509.Certificate] = ()
+    ) -> None:
+        """Write both as PEM, the certificate with its `chain`, the key with mode 0600; both durable
+        on return.
 
         Raises:
             FileExistsError: one of them exists; certificates and keys are never overwritten.
         """
         write_new(key_path, key_pem(self.key), mode=0o600)
-        write_new(certificate_path, self.certificate.public_bytes(Encoding.PEM), mode=0o644)
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in (self.certificate, *chain))
+        write_new(certificate_path, pem, mode=0o644)
 
 
 def key_pem(key: EllipticCurvePrivateKey) -> bytes:
@@ -84,6 +88,17 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in the place of another, whole or not at all; durable on return."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    write_new(draft, content, mode=0o644)
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def make_root(name: str, now: datetime) -> Credential:
