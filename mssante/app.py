@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
+from mssante.mail.sealing import LIMITS as SEALING_LIMITS
 from mssante.mail.sealing import SealingSpool
 from mssante.mail.smime import SecureMail
 from mssante.servers import logs
@@ -247,7 +248,11 @@ class Worker:
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
-                    stores.directory, stores.clock, patient_domains, operator.domain, limits
+                    stores.directory,
+                    stores.clock,
+                    patient_domains,
+                    operator.domain,
+                    replace(limits, mime=SEALING_LIMITS),
                 ),
                 authenticator=self.authenticator,
                 spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)

@@ -21,7 +21,19 @@ from mssante.mail.smime import holder_of
 from mssante.trust.mailbox_keys import MailboxKeys
 from mssante.trust.sealing import SealingKey, is_for_sealing, seal
 from mssante.wire.mime.address_lists import read_addresses
+from mssante.wire.mime.limits import DEFAULT_LIMITS
 
+LIMITS: Final = replace(
+    DEFAULT_LIMITS,
+    max_depth=DEFAULT_LIMITS.max_depth - 1,
+    max_parts=DEFAULT_LIMITS.max_parts - 2,
+    max_boundary_lines=DEFAULT_LIMITS.max_boundary_lines - 3,
+    max_header_bytes=DEFAULT_LIMITS.max_header_bytes - 4096,
+    max_total_header_bytes=DEFAULT_LIMITS.max_total_header_bytes - 65_536,
+    max_fields=DEFAULT_LIMITS.max_fields - 2,
+)
+"""What may be submitted: the seal adds a level, two parts and some fields, and what was accepted must
+not pass a limit by it."""
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are sealed off the event loop."""
 
