@@ -141,9 +141,7 @@ def reports_to(instance, account, number) -> list[email.message.EmailMessage]:
 def verdict_in(raw: bytes) -> tuple[str, str]:
     """(result in Authentication-Results, X-MSS-Smime on one line)."""
     header = email.message_from_bytes(raw, policy=default)
-    [results] = [
-        each for each in header.get_all("Authentication-Results") if "smime=" in each
-    ]
+    [results] = [each for each in header.get_all("Authentication-Results") if "smime=" in each]
     [verdict] = header.get_all("X-MSS-Smime")
     return results.partition("smime=")[2].split()[0], " ".join(verdict.split())
 
@@ -162,7 +160,9 @@ def openssl(*arguments, check=True, **options):
     command = shutil.which("openssl")
     if command is None:
         pytest.skip("NO OPENSSL: no other implementation takes part")
-    return subprocess.run([command, *map(str, arguments)], capture_output=True, check=check, **options)
+    return subprocess.run(
+        [command, *map(str, arguments)], capture_output=True, check=check, **options
+    )
 
 
 # --- sealing ---------------------------------------------------------------------------------
@@ -185,7 +185,9 @@ def test_what_a_member_submits_is_sealed_and_good_for_another_implementation(
     [text, _] = read.iter_parts()
     assert text.get_content().splitlines() == ["Déjà vu. ", "From here."]
     (tmp_path / "mail.eml").write_bytes(raw)
-    done = openssl("cms", "-verify", "-in", tmp_path / "mail.eml", "-CAfile", instance.demo["ca_file"])
+    done = openssl(
+        "cms", "-verify", "-in", tmp_path / "mail.eml", "-CAfile", instance.demo["ca_file"]
+    )
     assert b"successful" in done.stderr
 
 
@@ -228,7 +230,9 @@ def test_what_a_client_signed_keeps_its_bytes(instance, signer, nurse, tmp_path)
         *("cms", "-sign", "-in", tmp_path / "in", "-signer", pair["certificate"]),
         *("-inkey", pair["key"], "-certfile", instance.directory / "tls" / "mailbox-ca.pem"),
     ).stdout
-    made = made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").removeprefix(b"MIME-Version: 1.0\r\n")
+    made = (
+        made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").removeprefix(b"MIME-Version: 1.0\r\n")
+    )
     content = fields + made
     submit(instance, signer, [nurse["address"]], content)
 
@@ -317,9 +321,7 @@ def test_a_document_under_a_signature_that_is_not_valid_is_held_and_the_sender_t
     submit(instance, signer, [patient["address"]], fields + signed.replace(b"Bonjour", b"Bonsoir"))
 
     assert unique_id not in documents_of(instance, patient)
-    [held] = [
-        one for one in instance.json("dmp", "held", "list") if one["uniqueId"] == unique_id
-    ]
+    [held] = [one for one in instance.json("dmp", "held", "list") if one["uniqueId"] == unique_id]
     assert held["cause"] == "signature-not-valid"
     [report] = reports_to(instance, signer, number)
     assert "la signature du message n'est pas valide" in report.get_body().get_content()
@@ -337,13 +339,17 @@ def test_mail_that_openssl_encrypted_for_a_mailbox_is_opened_and_the_original_ke
         *("-c", str(instance.config), "smime", "certificate", nurse["address"]),
         *("--purpose", "encrypt"),
     )
-    (tmp_path / "nurse.pem").write_text(pem.partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+    (tmp_path / "nurse.pem").write_text(
+        pem.partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
+    )
     (tmp_path / "in").write_bytes(signed_by_client(instance, signer, an_entity("Un secret\r\n")))
     made = openssl(
         *("cms", "-encrypt", "-aes-256-cbc", "-binary", "-in", tmp_path / "in"),
         tmp_path / "nurse.pem",
     ).stdout
-    made = made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").removeprefix(b"MIME-Version: 1.0\r\n")
+    made = (
+        made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").removeprefix(b"MIME-Version: 1.0\r\n")
+    )
     number, fields = fields_of(signer, [nurse["address"]])
     submit(instance, signer, [nurse["address"]], fields + made)
 
@@ -374,9 +380,7 @@ async def kept(instance, account, number):
 
 
 def encrypted(entity, *certificates, make=enveloped_gcm) -> bytes:
-    recipients = [
-        lambda key, one=one: by_ecdh(Party(one, None), key) for one in certificates
-    ]
+    recipients = [lambda key, one=one: by_ecdh(Party(one, None), key) for one in certificates]
     return mail_pki.cms_entity(make(entity, recipients), "enveloped-data")
 
 
@@ -450,9 +454,7 @@ def test_mail_that_only_its_recipient_can_open_passes_untouched_and_the_sender_i
     elsewhere = mail_pki.MailPki()
     document, unique_id = a_document(patient, 7)
     content = mail_pki.cms_entity(
-        enveloped_gcm(
-            an_entity("B\r\n", document), [lambda key: by_ecdh(elsewhere.alice, key)]
-        )
+        enveloped_gcm(an_entity("B\r\n", document), [lambda key: by_ecdh(elsewhere.alice, key)])
     )
     number, fields = fields_of(signer, [patient["address"]])
     submit(instance, signer, [patient["address"]], fields + content)

@@ -275,7 +275,7 @@ def test_each_verdict_has_its_result(verdict, result):
 def test_a_certificates_text_stays_inside_its_quotes(pki, mail):
     from cryptography import x509
 
-    evil = "x\r\nX-Injected: yes\r\n\r\n\"; smime=pass (\u2028é\\"
+    evil = 'x\r\nX-Injected: yes\r\n\r\n"; smime=pass (\u2028é\\'
     names = [x509.RFC822Name('"a b; x=y"@nord.example')]
     signer = person(pki.issuing, names=names, email=evil)
     passage, _ = examined(mail, message(clear_signed(ENTITY, signer, chain=[pki.issuing])))

@@ -191,9 +191,7 @@ async def test_a_pair_that_is_not_for_the_mailbox_is_not_taken(
     assert await store.list_pairs() == []
 
 
-async def test_each_change_of_a_pair_stands_in_the_audit(
-    store, authority, clock, holder, database
-):
+async def test_each_change_of_a_pair_stands_in_the_audit(store, authority, clock, holder, database):
     keys = keys_over(store, authority, clock)
     pair = await keys.pair(holder, Purpose.SIGN, user="tester")
     await store.revoke(pair.id, KeyAct("revoke", "tester"))

@@ -14,7 +14,9 @@ from tests.wire.mime.message_trees import trees, write
 
 LINES = st.lists(
     st.one_of(
-        st.sampled_from(["", "From me", "From ", ". ", ".", " ", "\t", "-- ", "a=b", "x" * 76, "é"]),
+        st.sampled_from(
+            ["", "From me", "From ", ". ", ".", " ", "\t", "-- ", "a=b", "x" * 76, "é"]
+        ),
         st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8"), max_size=90),
     ),
     max_size=8,
@@ -127,7 +129,9 @@ def test_what_another_signature_covers_keeps_every_byte(around):
         signed = b"Content-Type: message/rfc822\r\n\r\nFrom: a@b.example\r\n" + signed
     entity = (
         b'Content-Type: multipart/mixed; boundary="o"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
-        b"--o\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n--o\r\n" + signed + b"\r\n--o--\r\n"
+        b"--o\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n--o\r\n"
+        + signed
+        + b"\r\n--o--\r\n"
     )
     made = seven_bit(entity)
 

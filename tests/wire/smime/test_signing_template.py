@@ -34,9 +34,7 @@ def test_the_same_bytes_as_the_general_builder_for_any_content_and_time(content,
     signature = Signature(party.certificate, template.scheme, attributes, value)
 
     assert attributes == to_sign(content, party.certificate, template.scheme, at)
-    assert template.signed(attributes, value) == signed_data(
-        [signature], [PKI.issuing.certificate]
-    )
+    assert template.signed(attributes, value) == signed_data([signature], [PKI.issuing.certificate])
 
 
 @pytest.mark.parametrize("name", sorted(PARTIES))
