@@ -113,8 +113,7 @@ class Journey:
             for each in passage.variants
         )
         inner = passage.inner
-        # What stands open in the message needs no second look.
-        if inner is None or inner in content:
+        if inner is None:
             documents = inspect(content, summary, self.limits)
         else:
             documents = inspect(inner, summarise(inner), self.limits)

@@ -74,8 +74,13 @@ class Finding:
     signer: SignerJudgement | None = field(default=None, repr=False)
 
     def evidence(self, at: datetime, original: BlobRef | None) -> Evidence | None:
-        """To be kept with the message; nothing where it has no S/MIME."""
-        if self.verdict is Verdict.NONE and self.decryption is None and not self.reason:
+        """To be kept with the message. Nothing where it has no S/MIME, nor where we sealed it a moment
+        ago: nothing was judged, and the audit has which key it was.
+        """
+        is_ours = self.sealed and self.signer is None
+        if is_ours or (
+            self.verdict is Verdict.NONE and self.decryption is None and not self.reason
+        ):
             return None
         details = {
             "by": "sealed" if self.sealed else "signed" if self.serial else None,
@@ -154,11 +159,14 @@ class SecureMail:
         if appearance(root) is None:
             return Passage(UNPROTECTED)
         at = entry.accepted_at
-        closed = self._judge(content, (), at)
+        closed = self._judge(content, root, (), at)
         if not closed.named:
-            return Passage(_finding(closed), inner=closed.plaintext, reach=_reach(closed))
+            inner = closed.plaintext
+            if inner is not None and _stands_open(content, root, inner):
+                inner = None
+            return Passage(_finding(closed), inner=inner, reach=_reach(closed))
         judged = {
-            mailbox_id: self._judge(content, own, at)
+            mailbox_id: self._judge(content, root, own, at)
             for mailbox_id, own in keys.items()
             if _names_one(closed, own)
         }
@@ -182,7 +190,9 @@ class SecureMail:
             sealed=True,
         )
 
-    def _judge(self, content: bytes, keys: Sequence[DecryptionKey], at: datetime) -> Judgement:
+    def _judge(
+        self, content: bytes, root: Part, keys: Sequence[DecryptionKey], at: datetime
+    ) -> Judgement:
         return judge(
             content,
             self.trust.current(),
@@ -190,6 +200,7 @@ class SecureMail:
             at=at,
             policy=self.policy,
             validated=self.validations,
+            root=root,
         )
 
 
@@ -208,6 +219,13 @@ def _of_seal(seal: Seal) -> Finding:
         address=seal.address,
         serial=seal.serial,
         issuer=seal.issuer,
+    )
+
+
+def _stands_open(content: bytes, root: Part, inner: bytes) -> bool:
+    """Whether what was signed is a part of the message, so that a look at the message finds it."""
+    return bool(root.children) and (
+        content[root.children[0].header_start : root.children[0].body_stop] == inner
     )
 
 

@@ -29,6 +29,7 @@ from mssante.trust.shown import shown, shown_subject
 from mssante.trust.validation import Validate, validate
 from mssante.wire.mime.address_lists import read_addresses
 from mssante.wire.mime.headers import fields
+from mssante.wire.mime.scanner import Part
 from mssante.wire.smime.cms import EnvelopedData, Identity, SignedData, SignerInfo
 from mssante.wire.smime.decryption import DecryptionKey, has_integrity, recipients_of
 from mssante.wire.smime.errors import (
@@ -131,6 +132,7 @@ def judge(
     at: datetime,
     policy: Policy = DEFAULT_POLICY,
     validated: Validate = validate,
+    root: Part | None = None,
 ) -> Judgement:
     """Open a message as far as the keys allow and judge its signatures.
 
@@ -144,9 +146,11 @@ def judge(
         policy: of the operator.
         validated: how a signer's certificate is validated; one that remembers spares most of the
             work.
+        root: the structure of `message` where it is known, from a door that takes no line end but
+            CRLF.
     """
     opened = Opening(keys, policy.limits)
-    opened.open(message)
+    opened.open(message, root)
     return _Judge(message, opened, trust, at, policy, validated).judgement()
 
 

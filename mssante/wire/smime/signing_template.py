@@ -1,11 +1,12 @@
-"""The constant part of a detached signature, built once for each certificate.
+"""Detached signatures by splicing: what is constant is built once, the rest is put between.
 
-Putting signed-data together with a general encoder takes milliseconds; all that differs from one
-message to the next is a digest, a time and the signature. `signing` remains the description: what
-is spliced here is cut out of what it builds.
+Putting signed-data together with a general encoder takes milliseconds. From one message to the next
+only a digest, a time and the signature differ; from one key to the next the certificates and their
+names. `signing` remains the description: what is spliced here is cut out of what it builds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mssante.wire.smime.keys import SHA256
 from mssante.wire.smime.signing import (
@@ -31,6 +33,7 @@ _SAMPLE_TIME: Final = datetime(2031, 7, 19, 13, 17, 23, tzinfo=UTC)
 _FIRST_GENERALIZED: Final = 2050
 _SEQUENCE: Final = 0x30
 _SET: Final = 0x31
+_INTEGER: Final = 0x02
 _OCTETS: Final = 0x04
 _OUTER: Final = 0xA0
 _DETERMINISTIC: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
@@ -52,25 +55,17 @@ class SignatureTemplate:
         if scheme.digest != SHA256:
             raise ValueError("templates are for keys that sign with SHA-256")
         self.scheme: Scheme = scheme
-        attributes = to_sign(_SAMPLE, certificate, scheme, _SAMPLE_TIME)
-        self._attributes = _cut(
-            attributes, sha256(_SAMPLE).digest(), _utc_time(_SAMPLE_TIME).encode("ascii")
-        )
-        whole = signed_data([Signature(certificate, scheme, attributes, b"?" * 64)], chain)
-        # ContentInfo: type, [0] SignedData: version, digests, content, certificates, signers.
-        kind, explicit = _children(whole, *_contents(whole, 0))
-        data_start, data_stop = _contents(whole, explicit[0])
-        *constant, signers = _children(whole, *_contents(whole, data_start))
-        assert data_stop == len(whole)
-        signer_start, _ = _contents(whole, signers[0])
-        version, identity, digest, _, algorithm, _ = _children(
-            whole, *_contents(whole, signer_start)
-        )
-        self._type = whole[slice(*kind)]
-        self._head = whole[constant[0][0] : constant[-1][1]]
-        self._signer_head = whole[version[0] : digest[1]]
-        assert version[1] == identity[0]
-        self._algorithm = whole[slice(*algorithm)]
+        skeleton = _SKELETONS.get(scheme)
+        if skeleton is None:
+            skeleton = _SKELETONS[scheme] = _Skeleton.of(certificate, scheme)
+        own = certificate.public_bytes(Encoding.DER)
+        self._attributes = skeleton.attributes.filled(_CERTIFICATE, sha256(own).digest())
+        embedded = {own, *(one.public_bytes(Encoding.DER) for one in chain)}
+        # A set in DER is in the order of its encodings (X.690 section 11.6).
+        self._head = skeleton.head + _encoded(_OUTER, b"".join(sorted(embedded)))
+        identity = certificate.issuer.public_bytes() + _integer(certificate.serial_number)
+        self._signer_head = skeleton.version + _encoded(_SEQUENCE, identity) + skeleton.digest
+        self._type, self._algorithm = skeleton.type, skeleton.algorithm
 
     def attributes(self, digest: bytes, at: datetime) -> bytes:
         """What `signing.to_sign` gives for a content with this SHA-256.
@@ -80,7 +75,7 @@ class SignatureTemplate:
         """
         if at.tzinfo is None or at.astimezone(UTC).year >= _FIRST_GENERALIZED:
             raise ValueError("a signing time has an offset and lies before 2050")
-        return self._attributes.format(digest, _utc_time(at).encode("ascii"))
+        return self._attributes.filled(_DIGEST, digest).filled(_TIME, _utc_time(at)).octets()
 
     def signed(self, attributes: bytes, value: bytes) -> bytes:
         """What `signing.signed_data` gives for these attributes and their signature."""
@@ -105,29 +100,87 @@ class SignatureTemplate:
         return self.signed(attributes, sign_attributes(attributes, key, self.scheme))
 
 
+_DIGEST: Final = "digest"
+_TIME: Final = "time"
+_CERTIFICATE: Final = "certificate"
+
+
+@dataclass(frozen=True, slots=True)
 class _Cut:
-    """Octets with two places to fill."""
+    """Octets with places to fill: names among pieces."""
 
-    def __init__(self, pieces: tuple[bytes, bytes, bytes], *, digest_first: bool) -> None:
-        self._pieces = pieces
-        self._digest_first = digest_first
+    pieces: tuple[bytes | str, ...]
 
-    def format(self, digest: bytes, time: bytes) -> bytes:
-        one, two = (digest, time) if self._digest_first else (time, digest)
-        return self._pieces[0] + one + self._pieces[1] + two + self._pieces[2]
+    @classmethod
+    def of(cls, octets: bytes, places: Mapping[str, bytes]) -> "_Cut":
+        found = sorted((octets.index(value), name) for name, value in places.items())
+        if any(octets.count(value) != 1 for value in places.values()):
+            raise ValueError("the places to fill are not single")
+        pieces: list[bytes | str] = []
+        position = 0
+        for at, name in found:
+            pieces += (octets[position:at], name)
+            position = at + len(places[name])
+        return cls((*pieces, octets[position:]))
+
+    def filled(self, name: str, value: bytes) -> "_Cut":
+        return _Cut(tuple(value if piece == name else piece for piece in self.pieces))
+
+    def octets(self) -> bytes:
+        return b"".join(piece for piece in self.pieces if isinstance(piece, bytes))
 
 
-def _cut(octets: bytes, digest: bytes, time: bytes) -> _Cut:
-    if octets.count(digest) != 1 or octets.count(time) != 1:
-        raise ValueError("the places to fill are not single")
-    first, second = sorted(((octets.index(digest), digest), (octets.index(time), time)))
-    middle = octets[first[0] + len(first[1]) : second[0]]
-    pieces = (octets[: first[0]], middle, octets[second[0] + len(second[1]) :])
-    return _Cut(pieces, digest_first=first[1] == digest)
+@dataclass(frozen=True, slots=True)
+class _Skeleton:
+    """What is the same for all keys of one scheme."""
+
+    type: bytes
+    head: bytes
+    """Version, digest algorithms and content of the signed-data."""
+    version: bytes
+    digest: bytes
+    algorithm: bytes
+    attributes: _Cut
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate, scheme: Scheme) -> "_Skeleton":
+        attributes = to_sign(_SAMPLE, certificate, scheme, _SAMPLE_TIME)
+        cut = _Cut.of(
+            attributes,
+            {
+                _DIGEST: sha256(_SAMPLE).digest(),
+                _TIME: _utc_time(_SAMPLE_TIME),
+                _CERTIFICATE: sha256(certificate.public_bytes(Encoding.DER)).digest(),
+            },
+        )
+        whole = signed_data([Signature(certificate, scheme, attributes, b"?" * 64)])
+        # ContentInfo: type, [0] SignedData: version, digests, content, certificates, signers.
+        kind, explicit = _children(whole, *_contents(whole, 0))
+        data_start, data_stop = _contents(whole, explicit[0])
+        assert data_stop == len(whole)
+        first, _, content, _, signers = _children(whole, *_contents(whole, data_start))
+        signer_start, _ = _contents(whole, signers[0])
+        version, _, digest, _, algorithm, _ = _children(whole, *_contents(whole, signer_start))
+        return cls(
+            whole[slice(*kind)],
+            whole[first[0] : content[1]],
+            whole[slice(*version)],
+            whole[slice(*digest)],
+            whole[slice(*algorithm)],
+            cut,
+        )
 
 
-def _utc_time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%y%m%d%H%M%SZ")
+_SKELETONS: Final[dict[Scheme, _Skeleton]] = {}
+"""A handful: one for each signature algorithm."""
+
+
+def _integer(value: int) -> bytes:
+    return _encoded(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _utc_time(at: datetime) -> bytes:
+    return at.astimezone(UTC).strftime("%y%m%d%H%M%SZ").encode("ascii")
 
 
 def _encoded(tag: int, contents: bytes) -> bytes:

@@ -15,7 +15,8 @@ from tests.support.mail_pki import SIGNED_AT, MailPki, person
 
 PKI = MailPki()
 RSA = person(PKI.issuing, "rsa@nord.example", key=rsa.generate_private_key(65537, 2048))
-PARTIES = {"P-256": PKI.alice, "RSA": RSA}
+PARTIES = {"P-256": PKI.alice, "another": PKI.carol, "RSA": RSA}
+"""Two of one scheme: the second is spliced into what was cut out for the first."""
 TEMPLATES = {
     name: SignatureTemplate(party.certificate, [PKI.issuing.certificate])
     for name, party in PARTIES.items()
