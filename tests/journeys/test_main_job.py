@@ -69,7 +69,9 @@ async def test_the_patient_reads_the_message_and_finds_the_document(instance):
     received = email.message_from_bytes(bytes(fetched.lines[1]), policy=default)
     assert received["Message-ID"] == sent["Message-ID"]
     assert "auth=pass" in received["Authentication-Results"]
-    [attachment] = received.iter_attachments()
+    assert "smime=pass" in " ".join(received.get_all("Authentication-Results"))
+    sealed, _ = received.iter_parts()
+    [attachment] = sealed.iter_attachments()
     assert (
         attachment.get_content().encode() == letter or attachment.get_payload(decode=True) == letter
     )
