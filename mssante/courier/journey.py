@@ -9,10 +9,10 @@ spool entry is the one truth until `finish`.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.courier.reports import Report, Reports
@@ -36,11 +36,13 @@ from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
-from mssante.wire.mime.scanner import scan
+from mssante.wire.mime.scanner import Part, scan
 from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Journey:
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
         routed = await route(self.directory, entry)
-        opened = await self._open(entry, await self.smime.keys_for(entry, routed.mailboxes))
+        opened = await self._open(entry, routed.mailboxes)
         sender = await self._sender(entry)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
@@ -124,14 +126,17 @@ class Journey:
         await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
         await spool.finish(entry.id)
 
-    async def _open(self, entry: SpoolEntry, keys: Keys) -> Opened:
-        if entry.blob.length > _ON_A_THREAD:
-            return await asyncio.to_thread(self._open_now, entry, keys)
-        return self._open_now(entry, keys)
+    async def _open(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Opened:
+        aside = entry.blob.length > _ON_A_THREAD
+        content, root = await _call(aside, self._scan, entry)
+        keys = await self.smime.keys_for(entry, root, mailboxes)
+        return await _call(aside, self._examine, entry, content, root, keys)
 
-    def _open_now(self, entry: SpoolEntry, keys: Keys) -> Opened:
+    def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
         content = self.blobs.read(entry.blob)
-        root = scan(content)
+        return content, scan(content)
+
+    def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:
         summary = summary_of(root, content)
         passage = self.smime.examine(entry, content, root, keys)
         variants = tuple(
@@ -159,42 +164,44 @@ class Journey:
         passage = opened.passage
         for one in opened.variants:
             theirs = [each for each in receiving if each in one.variant.mailbox_ids]
+            receiving = [each for each in receiving if each not in one.variant.mailbox_ids]
             if theirs:
-                blob, original = entry.blob, None
-                if one.variant.content is not None:
-                    blob, original = await self.blobs.put(one.variant.content), entry.blob
-                number = derived_id(
-                    entry.id, f"variant {sha256(one.variant.content or b'').hexdigest()}"
-                )
-                await self._put(
-                    entry, number, one.variant.finding, one.summary, blob, theirs, original
-                )
-        in_variants = frozenset[OpaqueId]().union(*(each.mailbox_ids for each in passage.variants))
-        others = [each for each in receiving if each not in in_variants]
-        await self._put(entry, entry.id, passage.finding, opened.summary, entry.blob, others)
+                await self._put_variant(entry, passage, one, theirs)
+        # Also where nobody is left: the admission is recorded with the first.
+        message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
+        await self._put(entry, passage, passage.finding, message, receiving)
+
+    async def _put_variant(
+        self, entry: SpoolEntry, passage: Passage, one: OpenedVariant, mailbox_ids: list[OpaqueId]
+    ) -> None:
+        content, blob, original = one.variant.content, entry.blob, None
+        if content is not None:
+            blob, original = await self.blobs.put(content), entry.blob
+        number = derived_id(entry.id, f"variant {sha256(content or b'').hexdigest()}")
+        message = StoredMessage(number, b"", one.summary.encode(), blob)
+        await self._put(entry, passage, one.variant.finding, message, mailbox_ids, original)
 
     async def _put(
         self,
         entry: SpoolEntry,
-        message_id: OpaqueId,
+        passage: Passage,
         finding: Finding,
-        summary: MessageSummary,
-        blob: BlobRef,
-        mailbox_ids: Sequence[OpaqueId],
+        message: StoredMessage,
+        mailbox_ids: list[OpaqueId],
         original: BlobRef | None = None,
     ) -> None:
-        """Deliver one form of a message; the admission is recorded with the first."""
+        """Deliver one form of a message, with the prefix that says what was found out about it."""
         finding = await self.smime.attributed(finding)
         prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
-                StoredMessage(message_id, prefix, summary.encode(), blob),
-                len(prefix) + blob.length,
+                replace(message, prefix=prefix),
+                len(prefix) + message.blob.length,
                 entry.accepted_at,
                 tuple(mailbox_ids),
                 evidence=finding.evidence(entry.accepted_at, original),
-                admission=_admission(entry, finding),
+                admission=_admission(entry, passage),
             )
         )
 
@@ -304,8 +311,21 @@ class _Told:
         return self.entry.envelope.sender if self.entry.envelope.operator else None
 
 
-def _admission(entry: SpoolEntry, finding: Finding) -> AuditEntry:
+async def _call(
+    aside: bool,  # noqa: FBT001
+    work: Callable[_Arguments, _Answer],
+    *arguments: _Arguments.args,
+    **options: _Arguments.kwargs,
+) -> _Answer:
+    """Do some work here, or `aside` on a thread."""
+    if aside:
+        return await asyncio.to_thread(work, *arguments, **options)
+    return work(*arguments, **options)
+
+
+def _admission(entry: SpoolEntry, passage: Passage) -> AuditEntry:
     envelope = entry.envelope
+    opened = [one for one in passage.variants if one.content is not None]
     return AuditEntry(
         AuditKind.ADMISSION,
         "DATA",
@@ -319,7 +339,9 @@ def _admission(entry: SpoolEntry, finding: Finding) -> AuditEntry:
             **({"operator": envelope.operator} if envelope.operator else {}),
             # Which of the server's keys signed: a certificate's serial number names nobody.
             **({"seal": envelope.seal.serial} if envelope.seal else {}),
-            "smime": finding.verdict.value,
+            "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+            # How many mailboxes' keys decrypted.
+            **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
         },
     )
 

@@ -134,9 +134,15 @@ class SecureMail:
     validations: Validations
     policy: Policy = DEFAULT_POLICY
 
-    async def keys_for(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Keys:
-        """The keys that may open a message: those of its recipients' mailboxes."""
-        if entry.envelope.seal is not None:
+    async def keys_for(self, entry: SpoolEntry, root: Part, mailboxes: Sequence[Mailbox]) -> Keys:
+        """The keys that may open a message: those of its recipients' mailboxes.
+
+        Args:
+            entry: with the envelope.
+            root: the message's structure: what shows no S/MIME needs no keys.
+            mailboxes: of its local recipients.
+        """
+        if entry.envelope.seal is not None or appearance(root) is None:
             return _NO_KEYS
         return {
             mailbox.id: found

@@ -10,7 +10,7 @@ import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import documents_of, inbox, post, subject_of
+from tests.journeys.people import documents_of, inbox, inside, post, subject_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -70,8 +70,7 @@ async def test_the_patient_reads_the_message_and_finds_the_document(instance):
     assert received["Message-ID"] == sent["Message-ID"]
     assert "auth=pass" in received["Authentication-Results"]
     assert "smime=pass" in " ".join(received.get_all("Authentication-Results"))
-    sealed, _ = received.iter_parts()
-    [attachment] = sealed.iter_attachments()
+    [attachment] = inside(received).iter_attachments()
     assert (
         attachment.get_content().encode() == letter or attachment.get_payload(decode=True) == letter
     )
