@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
 from mssante.mail.relay import RetryRules
+from mssante.mail.sealing import LIMITS as SEALING_LIMITS
+from mssante.mail.sealing import SealingSpool
+from mssante.mail.smime import SecureMail
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
@@ -57,12 +60,16 @@ from mssante.storage.encryption import Keyring
 from mssante.storage.incoming import OverflowKeeper
 from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
+from mssante.storage.mailbox_keys import StoredMailboxKeys
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.mailbox_keys import MailboxKeys, read_authority
+from mssante.trust.trust_files import TrustFiles
+from mssante.trust.validation import Validations
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -108,6 +115,7 @@ class Stores:
     directory: StoredDirectory
     registry: StoredRegistry
     white_list: StoredWhiteList
+    mailbox_keys: StoredMailboxKeys
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
     dmp_blobs: SegmentBlobs
@@ -159,6 +167,7 @@ async def open_stores(
             directory=StoredDirectory(databases["directory"]),
             registry=StoredRegistry(databases["directory"], clock),
             white_list=StoredWhiteList(databases["directory"], clock),
+            mailbox_keys=StoredMailboxKeys(databases["directory"], keyring, clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
             dmp_blobs=dmp_blobs,
@@ -217,6 +226,7 @@ class Worker:
             ),
             [spool.relays for spool in spools],
         )
+        keys = mailbox_keys(stores)
         self.courier = Courier(
             Journey(
                 operator=journey_operator,
@@ -229,6 +239,7 @@ class Worker:
                     source_id=f"{operator.oid_arc}.1",
                     sandbox=operator.sandbox,
                 ),
+                smime=SecureMail(keys, trust_files(settings, keys), Validations()),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
                 on_ordered=self.relays.ordered,
@@ -267,10 +278,12 @@ class Worker:
                     stores.clock,
                     patient_domains,
                     operator.domain,
-                    limits,
+                    replace(limits, mime=SEALING_LIMITS),
                 ),
                 authenticator=self.authenticator,
-                spool=spools[0],
+                spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)
+                if settings.smime.seal == "always"
+                else spools[0],
                 on_accepted=self.courier.accepted,
             ),
             tls=self._tls,
@@ -374,6 +387,24 @@ def retry_rules(settings: Settings) -> RetryRules:
         warn_after=timedelta(hours=relay.warn_hours),
         expire_after=timedelta(hours=relay.expire_hours),
     )
+
+
+def mailbox_keys(stores: Stores) -> MailboxKeys:
+    """The keys of the mailboxes, with the authority that issues them where its key is here.
+
+    Raises:
+        ValueError, OSError: the authority's files are there and cannot be used.
+    """
+    smime = stores.settings.smime
+    authority = read_authority(smime.authority_certificate, smime.authority_key)
+    return MailboxKeys(stores.mailbox_keys, authority, stores.clock)
+
+
+def trust_files(settings: Settings, keys: MailboxKeys) -> TrustFiles:
+    """What is believed about the certificates of mail."""
+    smime = settings.smime
+    known = [keys.authority] if keys.authority is not None else []
+    return TrustFiles(smime.anchors, smime.revocation_lists, known)
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
