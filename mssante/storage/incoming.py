@@ -93,5 +93,5 @@ def _unnamed_file(folder: Path) -> int:
         return os.open(folder, _UNNAMED, 0o600)
     except OSError:  # a file system without unnamed files
         descriptor, name = tempfile.mkstemp(prefix="incoming-", dir=folder)
-        os.unlink(name)
+        Path(name).unlink()
         return descriptor

@@ -142,7 +142,9 @@ class PeerSession:
             # Converting it would break a signature (RFC 6152 section 3 leaves the choice).
             return Limits("5.6.3", "the peer takes no 8-bit messages and this one is not converted")
         if message.is_utf8 and "SMTPUTF8" not in self._extensions:
-            return Limits("5.6.7", "the peer takes no header in UTF-8 and this one is not converted")
+            return Limits(
+                "5.6.7", "the peer takes no header in UTF-8 and this one is not converted"
+            )
         if message.require_tls and "REQUIRETLS" not in self._extensions:
             return Limits("5.7.30", "the peer does not promise TLS for the rest of the way")
         declared = self._extensions.get("SIZE", "")

@@ -13,7 +13,7 @@ class Arriving(Generic[Reader]):
     """One message on its way in."""
 
     def __init__(self, reader: Reader, memory: ByteBudget) -> None:
-        self.reader = reader
+        self.reader: Reader = reader
         self._share = memory.share()
 
     def account(self) -> None:

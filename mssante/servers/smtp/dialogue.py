@@ -86,9 +86,7 @@ class Shared:
     """Of one message: what LIMITS announces (RFC 9422)."""
     keeper: Callable[[], Keeper] = MemoryKeeper
     """Makes the place where a message gathers."""
-    large: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(MOST_LARGE_AT_ONCE)
-    )
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LARGE_AT_ONCE))
     sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
@@ -422,9 +420,7 @@ class SmtpSession(SmtpConnection):
     async def smtp_BDAT(self, arg: str) -> None:
         """Take a chunk of a message, the last one as the end of DATA (RFC 3030 section 2)."""
         try:
-            octets, last = parse_chunk(arg)
-            if octets > 2 * self._shared.max_size:
-                raise CommandError("552 5.3.4 The chunk is larger than any message here")
+            octets, last = parse_chunk(arg, most=2 * self._shared.max_size)
         except CommandError as error:
             # How many octets follow is not known, or too many: they must not be read as commands.
             self._hang_up(error.reply)

@@ -170,16 +170,19 @@ def parse_rcpt(argument: str, *, utf8: bool = False) -> RcptCommand:
     return RcptCommand(_address(path, "5.1.3", utf8=utf8), asked)
 
 
-def parse_chunk(argument: str) -> tuple[int, bool]:
+def parse_chunk(argument: str, *, most: int) -> tuple[int, bool]:
     """Read the argument of BDAT (RFC 3030 section 2): octets, and whether they are the last.
 
     Raises:
-        CommandError: 501.
+        CommandError: 501, or 552 for more than `most` octets.
     """
     found = _CHUNK.match(argument)
     if found is None:
         raise CommandError("501 5.5.4 BDAT needs a number of octets, and LAST for the last ones")
-    return int(found["octets"]), found["last"] is not None
+    octets = int(found["octets"])
+    if octets > most:
+        raise CommandError("552 5.3.4 The chunk is larger than any message here")
+    return octets, found["last"] is not None
 
 
 def parse_hello(argument: str) -> str:

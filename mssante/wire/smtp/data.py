@@ -215,6 +215,8 @@ class ChunkReader(_Gathering):
         if self._pending:
             # Judged as a line, kept as it came: what a client sent is what a signature covers.
             octets = bytes(self._pending)
+            if len(octets) > MAX_LINE:
+                self._fault(Reason.LINE_TOO_LONG)
             if b"\r" in octets or b"\n" in octets:
                 self._fault(Reason.BARE_LINE_ENDING)
             if b"\0" in octets:
