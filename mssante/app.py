@@ -37,6 +37,7 @@ from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
+from mssante.mail.dkim import DkimSigner
 from mssante.mail.mailboxes import MailboxService
 from mssante.mail.relay import RetryRules
 from mssante.mail.sealing import LIMITS as SEALING_LIMITS
@@ -57,6 +58,7 @@ from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring
+from mssante.storage.incoming import OverflowKeeper
 from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
 from mssante.storage.mailbox_keys import StoredMailboxKeys
@@ -66,6 +68,7 @@ from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.dkim_keys import read_dkim_key
 from mssante.trust.mailbox_keys import MailboxKeys, read_authority
 from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
@@ -241,6 +244,7 @@ class Worker:
                 smime=SecureMail(keys, trust_files(settings, keys), Validations()),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
+                dkim=dkim_signer(settings),
                 on_ordered=self.relays.ordered,
             ),
             spools,
@@ -267,6 +271,7 @@ class Worker:
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
             "memory": memory,
+            "keeper": lambda: OverflowKeeper(stores.layout.directory),
         }
         self.submission = SubmissionServer(
             SubmissionServices(
@@ -277,6 +282,7 @@ class Worker:
                     patient_domains,
                     operator.domain,
                     replace(limits, mime=SEALING_LIMITS),
+                    frozenset(name.lower().encode() for name in operator.private_fields),
                 ),
                 authenticator=self.authenticator,
                 spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)
@@ -374,6 +380,16 @@ def carrier_of(stores: Stores) -> SmtpCarrier:
         Exchangers(routes),
         stores.mail_blobs,
     )
+
+
+def dkim_signer(settings: Settings) -> DkimSigner | None:
+    """What signs mail to other operators; None without a key.
+
+    Raises:
+        OSError, ValueError: the key is there and cannot be used.
+    """
+    key = read_dkim_key(settings.relay.dkim_key)
+    return None if key is None else DkimSigner(settings.relay.dkim_selector, key)
 
 
 def retry_rules(settings: Settings) -> RetryRules:

@@ -56,6 +56,14 @@ class Operator:
     """OID under which this instance numbers its repositories and sources (at most 48 characters)."""
     sandbox: bool = False
     """Synthetic data only: test INS are accepted and no reason is asked for reading documents."""
+    private_fields: tuple[str, ...] = (
+        "X-Originating-IP",
+        "X-Originating-Client",
+        "X-Authenticated-Sender",
+        "X-Sender-IP",
+        "X-PHP-Originating-Script",
+    )
+    """Header fields that tell of a member's inner network: taken out of what members submit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,10 @@ class Relay:
     """After so long the sender is told that its message is late."""
     expire_hours: int = _bounded(72, 1, 240)
     """After so long it is given up; RFC 5321 section 4.5.4.1 asks for four to five days at most."""
+    dkim_selector: str = "mss"
+    """Name of the DKIM key in DNS (RFC 6376 section 3.1)."""
+    dkim_key: Path = Path("keys/dkim.key")
+    """PEM, Ed25519 or RSA. Where the file is missing, nothing is signed with DKIM."""
 
 
 @dataclass(frozen=True, slots=True)

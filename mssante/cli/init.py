@@ -25,6 +25,7 @@ from mssante.settings import Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
+from mssante.trust.dkim_keys import new_key_pem
 from mssante.trust.names import name_of, subject_in
 from mssante.trust.path import Purpose
 from mssante.wire.whitelist.model import Listing
@@ -138,6 +139,7 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
         (mailboxes, settings.smime.authority_revocation_list),
     ):
         pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
+    pki.write_new(settings.relay.dkim_key, new_key_pem(), mode=0o600)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
     names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
     server = pki.issue_server(root, names, now)

@@ -30,10 +30,13 @@ from mssante.mail.delivery_status import (
     build_status_report,
     returned_content,
 )
+from mssante.mail.dkim import DkimSigner
 from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
 from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
+from mssante.mail.rules.authorship import author_of
+from mssante.mail.rules.header import Header
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.wire.mime.scanner import Part, scan
@@ -94,6 +97,8 @@ class Journey:
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
+    dkim: DkimSigner | None
+    """None: what goes to other operators bears no DKIM signature."""
     on_ordered: Callable[[], None]
     """Called when messages to other operators were put into the queue."""
 
@@ -215,12 +220,26 @@ class Journey:
     ) -> None:
         if not routed.remote:
             return
-        prefix = relayed_trace(entry, self.operator.domain)
+        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, entry, opened)
+        prefix = relayed_trace(entry, self.operator.domain) + signature
         orders = orders_of(
-            entry, routed, entry.blob, prefix=prefix, sender=sender, is_8bit=opened.is_8bit
+            entry,
+            routed,
+            entry.blob,
+            prefix=prefix,
+            sender=sender,
+            is_8bit=opened.is_8bit,
+            is_utf8=not opened.summary.header.isascii(),
         )
         await relays.order(orders)
         self.on_ordered()
+
+    def _signature(self, entry: SpoolEntry, opened: Opened) -> bytes:
+        """The DKIM-Signature field; nothing where no domain of ours speaks."""
+        author = author_of(Header.cut(opened.summary.header))
+        if self.dkim is None or author is None:
+            return b""
+        return self.dkim.field_for(self.blobs.read(entry.blob), author)
 
     async def _report(self, told: "_Told", outcomes: Sequence[FilingOutcome]) -> None:
         """Tell the sender what was not filed or not delivered as asked, and why."""
@@ -270,7 +289,8 @@ class Journey:
 
     async def _tell(self, told: "_Told", kind: str, content: bytes, at: datetime) -> None:
         """Hand a report to the sender: the same bytes however often it is tried."""
-        report = Report(told.entry.id, kind, told.entry.id, content, at)
+        require_tls = told.entry.envelope.require_tls
+        report = Report(told.entry.id, kind, told.entry.id, content, at, require_tls=require_tls)
         reports = Reports(self.blobs, self.deliveries)
         if told.sender is not None:
             await reports.to_member(report, told.sender)

@@ -30,6 +30,8 @@ class Report:
     """Of the message that it is about."""
     content: bytes
     at: datetime
+    require_tls: bool = False
+    """As the message that it is about (RFC 8689 section 5)."""
 
     @property
     def id(self) -> OpaqueId:
@@ -73,5 +75,6 @@ class Reports:
             prefix=b"",
             accepted_at=report.at,
             is_8bit=not report.content.isascii(),
+            require_tls=report.require_tls,
         )
         await relays.order([order])

@@ -55,6 +55,8 @@ class Admission:
     authserv_id: str
     """Our name in Authentication-Results."""
     limits: AdmissionLimits = AdmissionLimits()
+    private_fields: frozenset[bytes] = frozenset()
+    """Names of header fields, lower case, that are taken out of what is submitted."""
 
     async def check_sender(
         self, identity: Identity, sender: Address | None, *, declared_size: int = 0
@@ -117,5 +119,6 @@ class Admission:
             now=self.clock.now(),
             message_id=f"{id_text(new_id())}@{domain}",
             authserv_id=self.authserv_id,
+            private=self.private_fields,
         )
         return content if block == header.block else block + content[body_start:]

@@ -176,6 +176,8 @@ class Envelope:
     """Protocol and cipher, for the Received field."""
     body_8bit: bool = False
     smtputf8: bool = False
+    require_tls: bool = False
+    """The sender wants it back rather than carried without TLS (RFC 8689)."""
     operator: str = ""
     """Name in the client certificate of the operator that sent it; empty for what is submitted here."""
     seal: Seal | None = None

@@ -131,6 +131,10 @@ class RelayOrder:
     returns: Return | None = None
     envid: str = ""
     is_8bit: bool = False
+    is_utf8: bool = False
+    """Its header has characters beyond ASCII (RFC 6532)."""
+    require_tls: bool = False
+    """See `Envelope.require_tls`."""
     attempts: int = 0
     reports: int = 0
     """Reports written so far: each has a key of its own."""

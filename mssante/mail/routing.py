@@ -71,6 +71,7 @@ def orders_of(
     prefix: bytes,
     sender: Mailbox | None,
     is_8bit: bool,
+    is_utf8: bool,
 ) -> list[RelayOrder]:
     """The orders to other operators that a message makes: the same however often it is asked.
 
@@ -81,6 +82,7 @@ def orders_of(
         prefix: the trace fields that go before it.
         sender: the member's mailbox, which is told of failures; None where nobody is.
         is_8bit: whether the message has octets beyond ASCII.
+        is_utf8: whether its header has.
     """
     envelope = entry.envelope
     return [
@@ -99,6 +101,8 @@ def orders_of(
             returns=envelope.returns,
             envid=envelope.envid,
             is_8bit=is_8bit,
+            is_utf8=is_utf8 or envelope.smtputf8,
+            require_tls=envelope.require_tls,
         )
         for domain, addresses in routed.remote.items()
     ]

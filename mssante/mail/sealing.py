@@ -11,16 +11,15 @@ from datetime import timedelta
 from typing import Final
 
 from mssante.directory.ports import Directory
-from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import Envelope, Seal, SpoolEntry
 from mssante.mail.ports import RelayQueue, Spool
+from mssante.mail.rules.authorship import author_of
 from mssante.mail.rules.header import Header
 from mssante.mail.smime import holder_of
 from mssante.trust.mailbox_keys import MailboxKeys
 from mssante.trust.sealing import SealingKey, is_for_sealing, seal
-from mssante.wire.mime.address_lists import read_addresses
 from mssante.wire.mime.limits import DEFAULT_LIMITS
 
 LIMITS: Final = replace(
@@ -86,19 +85,7 @@ class SealingSpool:
         # The null reverse-path is that of reports and receipts.
         if envelope.account_id is None or envelope.sender is None or not is_for_sealing(content):
             return None
-        author = _author(content)
+        # Judged to be the member's; a seal vouches for one author.
+        author = author_of(Header.cut(content[: content.find(b"\r\n\r\n") + 4]))
         mailbox = await self.directory.mailbox_by_address(author) if author else None
         return None if mailbox is None else await self.keys.sealing(holder_of(mailbox))
-
-
-def _author(content: bytes) -> Address | None:
-    """The one address in From, which was judged to be the member's; None where there are several:
-    a seal vouches for one.
-    """
-    header = Header.cut(content[: content.find(b"\r\n\r\n") + 4])
-    for field in header.fields:
-        if field.name.lower() == b"from":
-            entries = read_addresses(header.value(field))
-            if len(entries) == 1 and entries[0].mailbox and entries[0].host:
-                return Address(entries[0].mailbox.decode(), entries[0].host.decode().lower())
-    return None

@@ -22,6 +22,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             "tls": envelope.tls,
             "body_8bit": envelope.body_8bit,
             "smtputf8": envelope.smtputf8,
+            "require_tls": envelope.require_tls,
             "operator": envelope.operator,
             "returns": envelope.returns,
             "envid": envelope.envid,
@@ -64,6 +65,7 @@ def decode_envelope(encoded: bytes) -> Envelope:
         tls=values["tls"],
         body_8bit=values["body_8bit"],
         smtputf8=values["smtputf8"],
+        require_tls=values.get("require_tls", False),
         operator=values.get(
             "operator", ""
         ),  # absent in what an older version wrote, as what follows

@@ -227,6 +227,8 @@ def order_of_row(row: Row[Any], keyring: Keyring) -> RelayOrder:
         returns=Return(values["returns"]) if values["returns"] else None,
         envid=values["envid"],
         is_8bit=values["is_8bit"],
+        is_utf8=values.get("is_utf8", False),  # absent in what an older version wrote
+        require_tls=values.get("require_tls", False),
         attempts=row.attempts,
         reports=values["reports"],
         warned=values["warned"],
@@ -260,6 +262,8 @@ def _encoded(order: RelayOrder) -> bytes:
             "returns": order.returns,
             "envid": order.envid,
             "is_8bit": order.is_8bit,
+            "is_utf8": order.is_utf8,
+            "require_tls": order.require_tls,
             "reports": order.reports,
             "warned": order.warned,
         }

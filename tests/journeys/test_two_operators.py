@@ -1,10 +1,12 @@
 """Two operators, each a real instance, exchange messages with documents and receipts."""
 
 import email
+import imaplib
 import time
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
+import dkim
 import make_samples
 import pytest
 
@@ -87,6 +89,42 @@ def test_a_document_goes_to_a_patient_of_the_other_operator_both_ways(operators)
         other.wait_until_carried()
         found = documents_of(other, patient)[version.unique_id]
         assert found["status"] == "Approved"
+
+
+def test_what_goes_out_is_sealed_by_the_mailbox_and_signed_by_the_domain(operators):
+    here, there = operators
+    doctor, colleague = here.accounts("professional")[0], there.accounts("professional")[0]
+    message = a_message(doctor, colleague["address"], "Signé deux fois")
+    message["X-Originating-IP"] = "10.1.2.3"
+
+    submit(here, doctor, [colleague["address"]], message)
+
+    [received] = until(itself(there, colleague, message))
+    results = " ".join(map(str, received.get_all("Authentication-Results")))
+    assert f"smime=pass body.smime-identifier={doctor['address']}" in " ".join(results.split())
+    assert " ".join(received["X-MSS-Smime"].split()).startswith("valid; by=signed; address=")
+    assert received["X-Originating-IP"] is None
+    record = here.json("domain", "dkim", HERE)
+    assert record["name"] == f"mss._domainkey.{HERE}"
+    raw = raw_of(there, colleague, message)
+    assert dkim.verify(raw, dnsfunc=lambda name, timeout=5: record["value"])
+    assert not dkim.verify(
+        raw.replace(b"\r\nSubject: ", b"\r\nSubject: Re: "),
+        dnsfunc=lambda *_, **__: record["value"],
+    )
+
+
+def raw_of(instance, account, message):
+    """A message's octets, as IMAP gives them."""
+    demo = instance.demo
+    with imaplib.IMAP4_SSL(
+        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
+    ) as client:
+        client.login(account["login"], account["password"])
+        client.select("INBOX", readonly=True)
+        _, [numbers] = client.search(None, "HEADER", "Message-ID", message["Message-ID"])
+        _, [(_, raw), *_] = client.fetch(numbers.decode(), "(BODY.PEEK[])")
+    return raw
 
 
 def test_the_sender_hears_of_success_failure_and_mixed_recipients(operators):

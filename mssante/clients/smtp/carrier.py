@@ -26,8 +26,6 @@ _LOG: Final = logging.getLogger(__name__)
 
 KEPT_SECONDS: Final = 20.0
 """How long a session without work stays open: peers count connections."""
-MOST_BY_SESSION: Final = 100
-"""Messages; then the peer gets a new session, as balancers like."""
 _PIECE: Final = 256 * 1024
 """A multiple of the blobs' chunks."""
 _NOT_LISTED: Final = "5.7.1"
@@ -118,7 +116,29 @@ class SmtpCarrier:
         await asyncio.sleep(0)
 
     async def _send(self, order: RelayOrder, places: Sequence[int], kept: _Kept) -> Attempt:
-        session = kept.session
+        """One message, as often as the peer's limit of recipients asks for."""
+        session, most = kept.session, kept.session.most_recipients
+        outcomes: dict[int, Outcome] = {}
+        whys: list[str] = []
+        for start in range(0, len(places), most):
+            some = places[start : start + most]
+            try:
+                attempt = await self._send_to(order, some, session)
+            except PeerLost as lost:
+                if not outcomes:
+                    raise
+                # The first ones have it: only the rest is tried again.
+                attempt = _broken(places[start:], session, lost)
+                return Attempt({**outcomes, **attempt.outcomes}, why=attempt.why)
+            outcomes.update(attempt.outcomes)
+            whys.append(attempt.why)
+        kept.used += 1
+        self._keep(order.domain, kept)
+        return Attempt(outcomes, why=next(filter(None, whys), ""))
+
+    async def _send_to(
+        self, order: RelayOrder, places: Sequence[int], session: PeerSession
+    ) -> Attempt:
         message = Handover(
             sender=order.sender,
             recipients=[
@@ -127,13 +147,14 @@ class SmtpCarrier:
             ],
             size=len(order.prefix) + order.blob.length,
             is_8bit=order.is_8bit,
+            is_utf8=order.is_utf8,
+            require_tls=order.require_tls,
             returns=order.returns,
             envid=order.envid,
             pieces=lambda: _pieces(self._blobs, order.prefix, order.blob),
         )
         hindrance = session.hindrance(message)
         if hindrance is not None:
-            self._keep(order.domain, kept)
             outcome = Outcome(Stage.FAILED, hindrance.status, hindrance.text, session.host)
             return Attempt(dict.fromkeys(places, outcome), why=hindrance.text)
         try:
@@ -141,8 +162,6 @@ class SmtpCarrier:
         except BaseException:  # also when a body cannot be read, or at the end of this process
             session.abort()
             raise
-        kept.used += 1
-        self._keep(order.domain, kept)
         outcomes = {
             place: _outcome(answer, session) for place, answer in zip(places, answers, strict=True)
         }
@@ -161,7 +180,7 @@ class SmtpCarrier:
         return None
 
     def _keep(self, domain: str, kept: _Kept) -> None:
-        if self._closed or kept.used >= MOST_BY_SESSION or not kept.session.is_open:
+        if self._closed or kept.used >= kept.session.most_messages or not kept.session.is_open:
             kept.session.close()
             return
         waiting = self._kept.setdefault(domain, deque())

@@ -22,6 +22,11 @@ DATA_SECONDS: Final = 120.0
 BLOCK_SECONDS: Final = 180.0
 END_SECONDS: Final = 600.0
 """RFC 5321 section 4.5.3.2."""
+MOST_RECIPIENTS: Final = 100
+"""RFC 5321 section 4.5.3.1.8."""
+MOST_MESSAGES: Final = 100
+_LIMIT_DIGITS: Final = 6
+"""RFC 9422 section 4.1."""
 
 
 class PeerRefuses(Exception):
@@ -41,6 +46,8 @@ class Handover:
     recipients: Sequence[tuple[Address, DeliveryRequest]]
     size: int
     is_8bit: bool
+    is_utf8: bool
+    require_tls: bool
     returns: Return | None
     envid: str
     pieces: Callable[[], Iterable[bytes]]
@@ -111,11 +118,35 @@ class PeerSession:
         """Whether the peer takes over what was asked about notifications (RFC 3461)."""
         return "DSN" in self._extensions
 
+    @property
+    def most_recipients(self) -> int:
+        """Of one message, by the peer's word (RFC 9422), else what every server takes."""
+        return self._limit("RCPTMAX") or MOST_RECIPIENTS
+
+    @property
+    def most_messages(self) -> int:
+        """Of one session, by the peer's word (RFC 9422), else what balancers like."""
+        return min(self._limit("MAILMAX") or MOST_MESSAGES, MOST_MESSAGES)
+
+    def _limit(self, name: str) -> int:
+        """A limit that the peer announces; 0 where it does not, or not as a number."""
+        for word in self._extensions.get("LIMITS", "").split():
+            keyword, _, value = word.partition("=")
+            if keyword.upper() == name and value.isdigit() and len(value) <= _LIMIT_DIGITS:
+                return int(value)
+        return 0
+
     def hindrance(self, message: Handover) -> Limits | None:
         """Why a message cannot go to this peer; None where it can."""
         if message.is_8bit and "8BITMIME" not in self._extensions:
             # Converting it would break a signature (RFC 6152 section 3 leaves the choice).
             return Limits("5.6.3", "the peer takes no 8-bit messages and this one is not converted")
+        if message.is_utf8 and "SMTPUTF8" not in self._extensions:
+            return Limits(
+                "5.6.7", "the peer takes no header in UTF-8 and this one is not converted"
+            )
+        if message.require_tls and "REQUIRETLS" not in self._extensions:
+            return Limits("5.7.30", "the peer does not promise TLS for the rest of the way")
         declared = self._extensions.get("SIZE", "")
         if declared.isdigit() and 0 < int(declared) < message.size:
             return Limits("5.3.4", "the message is larger than the peer takes")
@@ -220,6 +251,10 @@ class PeerSession:
             command += f" SIZE={message.size}"
         if message.is_8bit:
             command += " BODY=8BITMIME"
+        if message.is_utf8:
+            command += " SMTPUTF8"
+        if message.require_tls:
+            command += " REQUIRETLS"
         if self.passes_requests_on and message.sender is not None:
             command += f" RET={message.returns.value}" if message.returns else ""
             command += f" ENVID={message.envid}" if message.envid else ""

@@ -7,6 +7,7 @@ the same bytes.
 
 import re
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Final
@@ -23,18 +24,28 @@ _NESTED_COMMENTS: Final = 5
 _AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
 
 
-def completed(header: Header, *, now: datetime, message_id: str, authserv_id: str) -> bytes:
+def completed(
+    header: Header,
+    *,
+    now: datetime,
+    message_id: str,
+    authserv_id: str,
+    private: AbstractSet[bytes] = frozenset(),
+) -> bytes:
     """The header block with Date and Message-ID added where missing (RFC 6409 sections 8.2, 8.3)
-    and with Bcc, Return-Path, forged Authentication-Results and a forged verdict removed.
+    and with Bcc, Return-Path, forged Authentication-Results, a forged verdict and what is private
+    removed.
 
     Args:
         header: of the message as it came.
         now: time of submission, for Date.
         message_id: without angle brackets, for Message-ID.
         authserv_id: ours; only we may write results under it (RFC 8601 section 5).
+        private: names of fields, lower case, that tell of the member's inner network.
     """
+    removed = _BLIND | private
     block = _without(
-        header, lambda field: field.name.lower() in _BLIND or _forged(header, field, authserv_id)
+        header, lambda field: field.name.lower() in removed or _forged(header, field, authserv_id)
     )
     stop = len(block) - 2 if block.endswith(b"\r\n\r\n") or block == b"\r\n" else len(block)
     kept = [block[:stop]]

@@ -76,6 +76,8 @@ class ReceptionSession(SmtpSession):
             protocol="ESMTPS",
             tls=self._tls_text(),
             body_8bit=transaction.mail.body_8bit,
+            smtputf8=transaction.mail.smtputf8,
+            require_tls=transaction.mail.require_tls,
             returns=transaction.mail.returns,
             envid=transaction.mail.envid,
             requests=transaction.requests,
@@ -103,6 +105,7 @@ class ReceptionServer(SmtpServer):
             services.spool,
             services.on_accepted,
             max_size=services.arrival.limits.max_size,
+            max_recipients=services.arrival.limits.max_recipients,
             **options,
         )
         self._services = services

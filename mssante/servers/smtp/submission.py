@@ -82,6 +82,8 @@ class SubmissionSession(SmtpSession):
             protocol="ESMTPSA",
             tls=self._tls_text(),
             body_8bit=transaction.mail.body_8bit,
+            smtputf8=transaction.mail.smtputf8,
+            require_tls=transaction.mail.require_tls,
             returns=transaction.mail.returns,
             envid=transaction.mail.envid,
             requests=transaction.requests,
@@ -160,6 +162,7 @@ class SubmissionServer(SmtpServer):
             services.spool,
             services.on_accepted,
             max_size=services.admission.limits.max_size,
+            max_recipients=services.admission.limits.max_recipients,
             **options,
         )
         self._services = services

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
 
+import idna
+
 from mssante.kernel.address import Address
 from mssante.wire.mime.addresses import parse_address
 from mssante.wire.smtp.notifications import (
@@ -31,6 +33,9 @@ _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+\Z")
 _HELO_NAME: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}\Z")
 _SIZE: Final = re.compile(r"[0-9]{1,20}\Z")
 
+_CHUNK: Final = re.compile(r"(?P<octets>[0-9]{1,20})(?P<last> +LAST)?\Z", re.IGNORECASE)
+_BODIES: Final = ("7BIT", "8BITMIME", "BINARYMIME")
+
 _T = TypeVar("_T")
 
 
@@ -55,6 +60,12 @@ class MailCommand:
     size: int | None
     """Declared by the client (RFC 1870)."""
     body_8bit: bool
+    body_binary: bool = False
+    """The body may be anything (RFC 3030); it comes by BDAT."""
+    smtputf8: bool = False
+    """Header and addresses may be UTF-8 (RFC 6531)."""
+    require_tls: bool = False
+    """Every hop must use TLS, or the message comes back (RFC 8689)."""
     returns: Return | None = None
     """How much is to come back of a message that failed (RFC 3461 section 4.3)."""
     envid: str = ""
@@ -73,18 +84,22 @@ def split_command(line: bytes) -> tuple[str, str]:
     """Verb in capitals and argument of a line without its CRLF.
 
     Raises:
-        CommandError: no verb, or octets other than printable ASCII and blanks.
+        CommandError: no verb, or characters that are not printable, or none of ASCII where no address
+            can stand.
     """
     try:
-        text = line.decode("ascii")
+        text = line.decode("utf-8")
     except UnicodeDecodeError:
-        raise CommandError("500 5.5.2 Commands are ASCII") from None
+        raise CommandError("500 5.5.2 Commands are ASCII, addresses are UTF-8") from None
     if not text.isprintable():
         raise CommandError("500 5.5.2 Commands have no control characters")
     verb, _, argument = text.strip(" ").partition(" ")
     if not verb:
         raise CommandError("500 5.5.2 A command is needed")
-    return verb.upper(), argument.strip(" ")
+    verb = verb.upper()
+    if not text.isascii() and verb not in ("MAIL", "RCPT", "VRFY"):
+        raise CommandError("500 5.5.2 Commands are ASCII")
+    return verb, argument.strip(" ")
 
 
 def parse_mail(argument: str) -> MailCommand:
@@ -95,15 +110,18 @@ def parse_mail(argument: str) -> MailCommand:
     """
     path, parameters = _path_and_parameters(argument, "FROM:")
     size: int | None = None
-    body_8bit = False
+    body = "7BIT"
+    flags = {"SMTPUTF8": False, "REQUIRETLS": False}
     returns: Return | None = None
     envid = ""
     for name, value in _parameters(parameters).items():
         match name:
             case "SIZE" if value is not None and _SIZE.match(value):
                 size = int(value)
-            case "BODY" if value is not None and value.upper() in ("7BIT", "8BITMIME"):
-                body_8bit = value.upper() == "8BITMIME"
+            case "BODY" if value is not None and value.upper() in _BODIES:
+                body = value.upper()
+            case "SMTPUTF8" | "REQUIRETLS" if value is None:
+                flags[name] = True
             case "AUTH" if value is not None and (value == "<>" or _XTEXT.match(value)):
                 # RFC 4954 section 5: we trust no client to speak for others, so it counts as <>.
                 pass
@@ -111,16 +129,26 @@ def parse_mail(argument: str) -> MailCommand:
                 returns = Return(value.upper())
             case "ENVID" if value is not None:
                 envid = _well_formed(name, value, read_envid)
-            case "SIZE" | "BODY" | "AUTH" | "RET" | "ENVID":
+            case "SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "SMTPUTF8" | "REQUIRETLS":
                 raise _malformed(name)
             case _:
                 raise CommandError("555 5.5.4 Unknown parameter of MAIL")
-    sender = None if path == "" else _address(path, "5.1.7")
-    return MailCommand(sender, size, body_8bit, returns, envid)
+    utf8 = flags["SMTPUTF8"]
+    sender = None if path == "" else _address(path, "5.1.7", utf8=utf8)
+    return MailCommand(
+        sender,
+        size,
+        body_8bit=body != "7BIT",
+        body_binary=body == "BINARYMIME",
+        smtputf8=utf8,
+        require_tls=flags["REQUIRETLS"],
+        returns=returns,
+        envid=envid,
+    )
 
 
-def parse_rcpt(argument: str) -> RcptCommand:
-    """Read the argument of RCPT.
+def parse_rcpt(argument: str, *, utf8: bool = False) -> RcptCommand:
+    """Read the argument of RCPT; `utf8` where its MAIL had SMTPUTF8.
 
     Raises:
         CommandError: 501, 553 or 555.
@@ -139,7 +167,22 @@ def parse_rcpt(argument: str) -> RcptCommand:
             case _:
                 raise CommandError("555 5.5.4 Unknown parameter of RCPT")
     asked = UNASKED if notify is None and not original else DeliveryRequest(notify, original)
-    return RcptCommand(_address(path, "5.1.3"), asked)
+    return RcptCommand(_address(path, "5.1.3", utf8=utf8), asked)
+
+
+def parse_chunk(argument: str, *, most: int) -> tuple[int, bool]:
+    """Read the argument of BDAT (RFC 3030 section 2): octets, and whether they are the last.
+
+    Raises:
+        CommandError: 501, or 552 for more than `most` octets.
+    """
+    found = _CHUNK.match(argument)
+    if found is None:
+        raise CommandError("501 5.5.4 BDAT needs a number of octets, and LAST for the last ones")
+    octets = int(found["octets"])
+    if octets > most:
+        raise CommandError("552 5.3.4 The chunk is larger than any message here")
+    return octets, found["last"] is not None
 
 
 def parse_hello(argument: str) -> str:
@@ -165,6 +208,21 @@ def _path_and_parameters(argument: str, keyword: str) -> tuple[str, str]:
     if len(found["address"]) > MAX_PATH - 2:
         raise CommandError("501 5.1.3 The address is too long")
     return found["address"], found["parameters"]
+
+
+def _in_ascii(path: str, *, utf8: bool) -> str:
+    """An address whose domain alone is not ASCII, with the domain as A-labels (RFC 6531 section
+    3.7.1); mailboxes of this network have ASCII names.
+    """
+    if not utf8:
+        raise CommandError("553 5.6.7 An address beyond ASCII needs SMTPUTF8")
+    local, _, domain = path.rpartition("@")
+    if not local.isascii():
+        raise CommandError("553 5.6.7 No mailbox of this network has such a name")
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
+    except idna.IDNAError:
+        raise CommandError("553 5.6.7 The domain is not one of IDNA") from None
 
 
 def _well_formed(name: str, value: str, read: Callable[[str], _T]) -> _T:
@@ -194,7 +252,9 @@ def _known_address(text: str) -> Address:
     return parse_address(text)
 
 
-def _address(path: str, enhanced: str) -> Address:
+def _address(path: str, enhanced: str, *, utf8: bool) -> Address:
+    if not path.isascii():
+        path = _in_ascii(path, utf8=utf8)
     try:
         return _known_address(path)
     except ValueError:

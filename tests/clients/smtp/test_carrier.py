@@ -260,11 +260,18 @@ async def test_a_domain_that_left_the_white_list_fails_at_once(world):
 async def test_a_message_that_the_peer_cannot_take_fails_unchanged(world):
     peer, carrier = await world(extensions=["SIZE 20"])
 
-    large = await carrier.carry(an_order())
-    eight = await carrier.carry(an_order(is_8bit=True, size=1))
+    attempts = [
+        await carrier.carry(an_order(**needs))
+        for needs in (
+            {},
+            {"is_8bit": True, "size": 1},
+            {"is_utf8": True, "size": 1},
+            {"require_tls": True, "size": 1},
+        )
+    ]
 
-    assert [large.outcomes[0].status, eight.outcomes[0].status] == ["5.3.4", "5.6.3"]
-    assert {large.outcomes[0].stage, eight.outcomes[0].stage} == {Stage.FAILED}
+    assert [one.outcomes[0].status for one in attempts] == ["5.3.4", "5.6.3", "5.6.7", "5.7.30"]
+    assert {one.outcomes[0].stage for one in attempts} == {Stage.FAILED}
     assert peer.messages == []
 
 
@@ -292,6 +299,38 @@ async def test_a_peer_without_notifications_is_asked_nothing_that_it_does_not_kn
     assert "MAIL FROM:<a@ours.example>" in peer.commands
     assert f"RCPT TO:<b@{DOMAIN}>" in peer.commands
     assert not attempt.outcomes[0].passed_on
+
+
+async def test_what_a_message_needs_is_asked_of_a_peer_that_has_it(world):
+    peer, carrier = await world(extensions=["8BITMIME", "SMTPUTF8", "REQUIRETLS"])
+
+    await carrier.carry(an_order(is_8bit=True, is_utf8=True, require_tls=True))
+
+    assert "MAIL FROM:<a@ours.example> BODY=8BITMIME SMTPUTF8 REQUIRETLS" in peer.commands
+
+
+async def test_the_peers_limits_are_kept(world):
+    peer, carrier = await world(extensions=["PIPELINING", "LIMITS RCPTMAX=2 MAILMAX=2 X=y"])
+    recipients = [RelayRecipient(Address(f"r{n}", DOMAIN)) for n in range(5)]
+
+    attempt = await carrier.carry(an_order(*recipients))
+    again = [await carrier.carry(an_order()) for _ in range(3)]
+
+    assert stages(attempt) == [Stage.SENT] * 5
+    assert len(peer.messages) == 6
+    assert [stages(one) for one in again] == [[Stage.SENT]] * 3
+    assert peer.connections > 1
+
+
+async def test_who_has_a_message_does_not_get_it_again_when_the_rest_breaks_off(world):
+    _, carrier = await world(
+        extensions=["PIPELINING", "LIMITS RCPTMAX=2"], answers={"end": ["250 ok", "CLOSE"]}
+    )
+    recipients = [RelayRecipient(Address(f"r{n}", DOMAIN)) for n in range(3)]
+
+    attempt = await carrier.carry(an_order(*recipients))
+
+    assert stages(attempt) == [Stage.SENT, Stage.SENT, Stage.WAITING]
 
 
 async def test_a_large_message_goes_in_pieces(world):

@@ -22,10 +22,11 @@ def test_what_goes_out_comes_in_the_same_however_it_is_cut(lines, cuts):
     places = sorted({min(cut, len(content)) for cut in cuts} | {0, len(content)})
     pieces = [content[a:b] for a, b in zip(places, places[1:], strict=False)]
 
-    result = DataReader(10_000).receive(sent(pieces))
+    reader = DataReader(10_000)
+    result = reader.receive(sent(pieces))
 
     assert result.fault is None
-    assert result.content == content
+    assert reader.keeper.content() == content
     assert result.rest == b""
 
 
