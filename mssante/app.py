@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,9 +22,14 @@ import uvloop
 
 from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.clients.smtp.carrier import SmtpCarrier
+from mssante.clients.smtp.exchangers import Exchangers, Host
+from mssante.clients.smtp.tls import client_context
 from mssante.courier.courier import Courier
 from mssante.courier.journey import Journey
 from mssante.courier.journey import Operator as JourneyOperator
+from mssante.courier.relays import RelayCourier, RelayServices
+from mssante.courier.reports import Reports
 from mssante.filing.clerk import Clerk
 from mssante.filing.inspect import InspectLimits
 from mssante.kernel.clock import Clock, SystemClock
@@ -32,7 +37,12 @@ from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
+from mssante.mail.dkim import DkimSigner
 from mssante.mail.mailboxes import MailboxService
+from mssante.mail.relay import RetryRules
+from mssante.mail.sealing import LIMITS as SEALING_LIMITS
+from mssante.mail.sealing import SealingSpool
+from mssante.mail.smime import SecureMail
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
@@ -41,21 +51,27 @@ from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
-from mssante.settings import Settings
+from mssante.settings import Settings, route_of
 from mssante.storage import versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring
+from mssante.storage.incoming import OverflowKeeper
 from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
+from mssante.storage.mailbox_keys import StoredMailboxKeys
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.dkim_keys import read_dkim_key
+from mssante.trust.mailbox_keys import MailboxKeys, read_authority
+from mssante.trust.trust_files import TrustFiles
+from mssante.trust.validation import Validations
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -101,6 +117,7 @@ class Stores:
     directory: StoredDirectory
     registry: StoredRegistry
     white_list: StoredWhiteList
+    mailbox_keys: StoredMailboxKeys
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
     dmp_blobs: SegmentBlobs
@@ -152,6 +169,7 @@ async def open_stores(
             directory=StoredDirectory(databases["directory"]),
             registry=StoredRegistry(databases["directory"], clock),
             white_list=StoredWhiteList(databases["directory"], clock),
+            mailbox_keys=StoredMailboxKeys(databases["directory"], keyring, clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
             dmp_blobs=dmp_blobs,
@@ -194,9 +212,26 @@ class Worker:
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
+        journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
+        self._carrier = carrier_of(stores)
+        self.relays = RelayCourier(
+            RelayServices(
+                carrier=self._carrier,
+                directory=stores.directory,
+                blobs=stores.mail_blobs,
+                reports=Reports(stores.mail_blobs, stores.mailboxes),
+                clock=stores.clock,
+                rules=retry_rules(settings),
+                operator=journey_operator.postmaster,
+                operator_name=journey_operator.name,
+                per_domain=settings.relay.per_domain,
+            ),
+            [spool.relays for spool in spools],
+        )
+        keys = mailbox_keys(stores)
         self.courier = Courier(
             Journey(
-                operator=JourneyOperator(operator.domain, operator.name or operator.domain),
+                operator=journey_operator,
                 directory=stores.directory,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
@@ -206,8 +241,11 @@ class Worker:
                     source_id=f"{operator.oid_arc}.1",
                     sandbox=operator.sandbox,
                 ),
+                smime=SecureMail(keys, trust_files(settings, keys), Validations()),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
+                dkim=dkim_signer(settings),
+                on_ordered=self.relays.ordered,
             ),
             spools,
         )
@@ -233,14 +271,23 @@ class Worker:
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
             "memory": memory,
+            "keeper": lambda: OverflowKeeper(stores.layout.directory),
         }
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
-                    stores.directory, stores.clock, patient_domains, operator.domain, limits
+                    stores.directory,
+                    stores.white_list,
+                    stores.clock,
+                    patient_domains,
+                    operator.domain,
+                    replace(limits, mime=SEALING_LIMITS),
+                    frozenset(name.lower().encode() for name in operator.private_fields),
                 ),
                 authenticator=self.authenticator,
-                spool=spools[0],
+                spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)
+                if settings.smime.seal == "always"
+                else spools[0],
                 on_accepted=self.courier.accepted,
             ),
             tls=self._tls,
@@ -279,6 +326,7 @@ class Worker:
             await spool.recover()
         self.mailboxes.start()
         self.courier.start()
+        self.relays.start()
         for name, sockets in listening.items():
             implicit = name in ("submissions", "imaps")
             if name in ("submission", "submissions"):
@@ -294,6 +342,10 @@ class Worker:
         async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
             steps.push_async_callback(self.authenticator.flush)
             steps.push_async_callback(self.mailboxes.close)
+            steps.push_async_callback(self._carrier.close)
+            steps.push_async_callback(
+                self.relays.stop, self._stores.settings.workers.stop_seconds / 3
+            )
             steps.push_async_callback(self.courier.stop)
             steps.push_async_callback(self._close_doors)
 
@@ -307,6 +359,66 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def carrier_of(stores: Stores) -> SmtpCarrier:
+    """What takes messages to other operators."""
+    settings = stores.settings
+    routes = {}
+    for text in settings.relay.routes:
+        route = route_of(text)
+        assert route is not None  # the settings were checked
+        domain, host, port = route
+        routes[domain] = Host(host, port)
+    tls = client_context(
+        settings.tls.operator_certificate, settings.tls.operator_key, settings.tls.peer_ca
+    )
+    return SmtpCarrier(
+        settings.operator.domain,
+        lambda: tls,
+        stores.white_list,
+        Exchangers(routes),
+        stores.mail_blobs,
+    )
+
+
+def dkim_signer(settings: Settings) -> DkimSigner | None:
+    """What signs mail to other operators; None without a key.
+
+    Raises:
+        OSError, ValueError: the key is there and cannot be used.
+    """
+    key = read_dkim_key(settings.relay.dkim_key)
+    return None if key is None else DkimSigner(settings.relay.dkim_selector, key)
+
+
+def retry_rules(settings: Settings) -> RetryRules:
+    """When messages to other operators are tried again."""
+    relay = settings.relay
+    return RetryRules(
+        first=timedelta(seconds=relay.first_retry_seconds),
+        longest=timedelta(seconds=relay.longest_retry_seconds),
+        warn_after=timedelta(hours=relay.warn_hours),
+        expire_after=timedelta(hours=relay.expire_hours),
+    )
+
+
+def mailbox_keys(stores: Stores) -> MailboxKeys:
+    """The keys of the mailboxes, with the authority that issues them where its key is here.
+
+    Raises:
+        ValueError, OSError: the authority's files are there and cannot be used.
+    """
+    smime = stores.settings.smime
+    authority = read_authority(smime.authority_certificate, smime.authority_key)
+    return MailboxKeys(stores.mailbox_keys, authority, stores.clock)
+
+
+def trust_files(settings: Settings, keys: MailboxKeys) -> TrustFiles:
+    """What is believed about the certificates of mail."""
+    smime = settings.smime
+    known = [keys.authority] if keys.authority is not None else []
+    return TrustFiles(smime.anchors, smime.revocation_lists, known)
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
@@ -376,7 +488,7 @@ async def _serve(
         upkeep = Upkeep(
             stores.layout,
             stores.clock,
-            [spool.database for spool in spools],
+            [(spool.database, spool.relays) for spool in spools],
             dict(stores.databases) if is_first else None,
         )
         stack.push_async_callback(upkeep.close)
@@ -404,7 +516,7 @@ async def _open_spool(stack: AsyncExitStack, stores: Stores, slot: str) -> Store
     database = stores.layout.open(versions.SPOOL, slot)
     stack.push_async_callback(database.close)
     journal = Journal(stores.layout.mail_segments, slot, stores.keyring)
-    spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)
+    spool = StoredSpool(database, journal, stores.mail_blobs, stores.keyring, stores.clock)
     stack.push_async_callback(spool.close)
     return spool
 

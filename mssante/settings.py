@@ -9,6 +9,7 @@ the file: it names other files, and a database URL with a password comes by the 
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,14 @@ class Operator:
     """OID under which this instance numbers its repositories and sources (at most 48 characters)."""
     sandbox: bool = False
     """Synthetic data only: test INS are accepted and no reason is asked for reading documents."""
+    private_fields: tuple[str, ...] = (
+        "X-Originating-IP",
+        "X-Originating-Client",
+        "X-Authenticated-Sender",
+        "X-Sender-IP",
+        "X-PHP-Originating-Script",
+    )
+    """Header fields that tell of a member's inner network: taken out of what members submit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,46 @@ class Trust:
 
     accept_unverified_signature: bool = False
     """Whether a white list that is signed is taken although its signature is not verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Mail to other operators: ``[relay]``."""
+
+    routes: tuple[str, ...] = ()
+    """``domain=host:port``: where DNS is not asked for the MX of a domain."""
+    per_domain: int = _bounded(4, 1, 100)
+    """Messages that one worker sends to one domain at a time."""
+    first_retry_seconds: int = _bounded(30, 1, 3_600)
+    """Before the second attempt; each further pause is twice as long."""
+    longest_retry_seconds: int = _bounded(3_600, 1, 86_400)
+    """The longest pause."""
+    warn_hours: int = _bounded(4, 1, 168)
+    """After so long the sender is told that its message is late."""
+    expire_hours: int = _bounded(72, 1, 240)
+    """After so long it is given up; RFC 5321 section 4.5.4.1 asks for four to five days at most."""
+    dkim_selector: str = "mss"
+    """Name of the DKIM key in DNS (RFC 6376 section 3.1)."""
+    dkim_key: Path = Path("keys/dkim.key")
+    """PEM, Ed25519 or RSA. Where the file is missing, nothing is signed with DKIM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Smime:
+    """Signatures and encryption of mail: ``[smime]``."""
+
+    seal: Literal["always", "off"] = "always"
+    """Whether mail that a member submits without a signature is sealed with the mailbox's key."""
+    anchors: tuple[Path, ...] = (Path("tls/ca.pem"),)
+    """PEM: the authorities whose certificates are believed for mail, and no others."""
+    revocation_lists: tuple[Path, ...] = (Path("tls/ca.crl"), Path("tls/mailbox-ca.crl"))
+    """PEM or DER; a file that does not exist revokes nothing."""
+    authority_certificate: Path = Path("tls/mailbox-ca.pem")
+    """PEM: the authority that issues the mailboxes' certificates."""
+    authority_key: Path = Path("tls/mailbox-ca.key")
+    """PEM. Where the file is missing, only mailboxes with an imported certificate are sealed."""
+    authority_revocation_list: Path = Path("tls/mailbox-ca.crl")
+    """PEM: written by ``mssante smime revoke``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +246,8 @@ class Settings:
     listeners: Listeners = Listeners()
     tls: Tls = Tls()
     trust: Trust = Trust()
+    relay: Relay = Relay()
+    smime: Smime = Smime()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -355,6 +406,8 @@ class _Reader:
             self._problems.append(f"{path}: must be between {low} and {high}, not {value}")
 
     def _located(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(self._located, value))
         return self._file.parent / value if isinstance(value, Path) else value
 
 
@@ -374,9 +427,30 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("operator.oid_arc: must be an OID of at most 48 characters")
     if not settings.workers.roles:
         problems.append("workers.roles: names no role")
+    problems += [
+        f"relay.routes: {text!r} is not domain=host:port"
+        for text in settings.relay.routes
+        if route_of(text) is None
+    ]
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
+
+
+_ROUTE: Final = re.compile(
+    r"(?P<domain>[^=]+)=(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:=]+):(?P<port>[0-9]+)\Z"
+)
+
+
+def route_of(text: str) -> tuple[str, str, int] | None:
+    """Domain, host and port of a route ``domain=host:port``; None where it is none.
+
+    An IPv6 address stands in brackets.
+    """
+    found = _ROUTE.match(text)
+    if found is None or not _is_domain(found["domain"]) or not 0 < int(found["port"]) <= 65535:
+        return None
+    return found["domain"], found["host"].strip("[]"), int(found["port"])
 
 
 def _is_domain(text: str) -> bool:

@@ -27,12 +27,15 @@ class AuditKind(StrEnum):
     SIGN_IN = "sign-in"
     SIGN_IN_FAILURE = "sign-in-failure"
     DELIVERY = "delivery"
+    RELAY = "relay"
     REPORT = "report"
     FILING = "filing"
     HELD = "held"
     CONSULTATION = "consultation"
     MAILBOX_CHANGE = "mailbox-change"
     ADMINISTRATION = "administration"
+    CERTIFICATE = "certificate"
+    """A pair of a mailbox was made, imported or revoked."""
 
 
 @dataclass(frozen=True, slots=True)

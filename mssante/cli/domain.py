@@ -5,8 +5,9 @@ from typing import Annotated, Final
 import typer
 
 from mssante.cli.instance import act, config_path, open_instance
-from mssante.cli.output import JsonOption, show, show_all
+from mssante.cli.output import CommandFailed, JsonOption, show, show_all
 from mssante.directory.model import Domain
+from mssante.trust.dkim_keys import read_dkim_key
 
 app: Final = typer.Typer(name="domain", help="Mail domains of this operator.", no_args_is_help=True)
 
@@ -35,6 +36,28 @@ def list_domains(ctx: typer.Context, json: JsonOption = False) -> None:
     with open_instance(config_path(ctx)) as instance:
         domains = instance.run(instance.directory.list_domains())
     show_all([_described(each) for each in domains], ("name", "patients"), as_json=json)
+
+
+@app.command()
+def dkim(ctx: typer.Context, name: str, json: JsonOption = False) -> None:
+    """Show the DKIM record to publish for a domain: other operators check signatures with it."""
+    with open_instance(config_path(ctx)) as instance:
+        relay = instance.settings.relay
+        served = {domain.name for domain in instance.run(instance.directory.list_domains())}
+    if name.lower() not in served:
+        raise CommandFailed("this operator does not serve that domain: see mssante domain list")
+    try:
+        key = read_dkim_key(relay.dkim_key)
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"the DKIM key cannot be used: {error}") from None
+    if key is None:
+        raise CommandFailed(f"there is no DKIM key: {relay.dkim_key} is missing")
+    record = {
+        "name": f"{relay.dkim_selector}._domainkey.{name.lower()}",
+        "type": "TXT",
+        "value": key.record,
+    }
+    show(record, as_json=json)
 
 
 def _described(domain: Domain) -> dict[str, object]:

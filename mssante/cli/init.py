@@ -14,16 +14,20 @@ from typing import Annotated, Final
 import typer
 
 from mssante.app import layout_of
+from mssante.cli import demo_world
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
+from mssante.cli.neighbours import check_neighbour, introduce, routes_line
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
+from mssante.trust.dkim_keys import new_key_pem
 from mssante.trust.names import name_of, subject_in
+from mssante.trust.path import Purpose
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
 
@@ -53,10 +57,20 @@ def init(
         int | None,
         typer.Option(min=0, max=64_000, help="Ports are this plus the standard port."),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --demo: the directory of another demo instance, stopped; the two operators "
+            "then know each other and exchange mail."
+        ),
+    ] = None,
 ) -> None:
     """Make an instance: settings, keys, a private certification authority, databases."""
-    if demo_accounts and not demo:
-        raise typer.BadParameter("--demo-accounts goes with --demo")
+    for option, given in (("--demo-accounts", demo_accounts), ("--beside", beside)):
+        if given and not demo:
+            raise typer.BadParameter(f"{option} goes with --demo")
+    if beside is not None:
+        check_neighbour(beside, domain)
     os.umask(0o077)
     directory = directory.absolute()
     if (directory / _SETTINGS).exists():
@@ -75,9 +89,11 @@ def init(
     _domains(settings)
     if demo:
         with open_instance(settings.file) as instance:
-            accounts = populate(instance, demo_accounts)
+            accounts = _with_a_client_pair(instance, populate(instance, demo_accounts))
             _import_demo_list(instance, remote)
         _write_demo_json(directory, settings, accounts, remote)
+    if beside is not None:
+        introduce(settings.file, beside / _SETTINGS)
     (directory / _DRAFT).rename(directory / _SETTINGS)
     _sync_tree(directory)
     note(f"{directory} is ready: mssante serve -c {directory / _SETTINGS}")
@@ -113,6 +129,17 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     domain = settings.operator.domain
     root = pki.make_root(f"Sandbox root of {domain}", now)
     root.write(directory / "tls" / "ca.pem", directory / "tls" / "ca.key")
+    if demo:
+        # A file of its own: other operators' authorities come beside ours.
+        pki.write_new(settings.tls.peer_ca, (directory / "tls" / "ca.pem").read_bytes(), mode=0o644)
+    mailboxes = pki.make_mailbox_authority(root, f"Mailboxes of {domain}", now)
+    mailboxes.write(settings.smime.authority_certificate, settings.smime.authority_key)
+    for authority, path in (
+        (root, directory / "tls" / "ca.crl"),
+        (mailboxes, settings.smime.authority_revocation_list),
+    ):
+        pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
+    pki.write_new(settings.relay.dkim_key, new_key_pem(), mode=0o600)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
     names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
     server = pki.issue_server(root, names, now)
@@ -126,13 +153,36 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     remote = directory / "remote"
     remote.mkdir(mode=0o700, exist_ok=True)
     operators = []
-    for other, organisation, listed in REMOTE_OPERATORS:
+    for number, (other, organisation, listed) in enumerate(REMOTE_OPERATORS):
         certificate, key = remote / f"{other}.pem", remote / f"{other}.key"
         credential = pki.issue_operator(root, organisation, [f"mx.{other}"], now)
         credential.write(certificate, key)
         name = name_of(credential.certificate.subject)
-        operators.append(RemoteOperator(other, certificate, key, listed, name))
+        port = settings.listeners.smtp.port + 1 + number
+        operators.append(RemoteOperator(other, certificate, key, listed, name, port))
     return operators
+
+
+def _with_a_client_pair(instance: Instance, accounts: list[DemoAccount]) -> list[DemoAccount]:
+    """The last professional of the demo's three signs with a key of his or her own."""
+    login = demo_world.PROFESSIONALS[-1].login
+    settings = instance.settings
+    authority = pki.Credential.read(
+        settings.smime.authority_certificate, settings.smime.authority_key
+    )
+    folder = settings.directory / "clients"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made = []
+    for account in accounts:
+        if account.account.login != login or account.mailbox is None:
+            made.append(account)
+            continue
+        address, name = str(account.mailbox.address), account.account.display_name
+        pair = pki.issue_mailbox(authority, address, name, Purpose.SIGN, SystemClock().now())
+        certificate, key = folder / f"{login}.pem", folder / f"{login}.key"
+        pair.write(certificate, key, chain=(authority.certificate,))
+        made.append(dataclasses.replace(account, client_pair=(certificate, key)))
+    return made
 
 
 def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
@@ -181,7 +231,23 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         port = base + getattr(Listeners(), listener.name).port
         lines += ["", f"[listeners.{listener.name}]", f"port = {port}", f'host = "{host}"']
     if demo:
+        routes = {
+            other: ("127.0.0.1", base + Listeners().smtp.port + 1 + number)
+            for number, (other, _, listed) in enumerate(REMOTE_OPERATORS)
+            if listed
+        }
         lines += [
+            "",
+            "[tls]",
+            'peer_ca = "tls/peers.pem"',
+            "",
+            "[smime]",
+            'anchors = ["tls/peers.pem"]',
+            "",
+            "[relay]",
+            "# Where other operators of the demo would listen: see demo.json.",
+            routes_line(routes),
+            "first_retry_seconds = 5",
             "",
             "[access]",
             "patients_allowed = true",

@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    open → inspect → route → plan │ deliver ∥ file → report → finish
+    route → open (judge, decrypt) → inspect → plan │ deliver ∥ file ∥ relay → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -8,26 +8,44 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
-from mssante.directory.model import Mailbox, MailboxState
+from mssante.courier.reports import Report, Reports
+from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.directory.ports import Directory
 from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
 from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
-from mssante.mail.model import SpoolEntry, StoredMessage
-from mssante.mail.ports import Blobs, Deliveries, Delivery, Spool
-from mssante.mail.routing import Route, route
-from mssante.mail.trace_fields import trace_fields
-from mssante.wire.mime.summary import MessageSummary, summarise
+from mssante.kernel.opaque import OpaqueId
+from mssante.mail.delivery_status import (
+    RecipientStatus,
+    StatusReport,
+    build_status_report,
+    returned_content,
+)
+from mssante.mail.dkim import DkimSigner
+from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
+from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
+from mssante.mail.receipts import dropped_statuses, statuses_of
+from mssante.mail.routing import Route, orders_of, route
+from mssante.mail.rules.authorship import author_of
+from mssante.mail.rules.header import Header
+from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
+from mssante.mail.trace_fields import relayed_trace, trace_fields
+from mssante.wire.mime.scanner import Part, scan
+from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +57,31 @@ class Operator:
     name: str
     """For people."""
 
+    @property
+    def postmaster(self) -> Address:
+        """From whom reports come."""
+        return Address("postmaster", self.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedVariant:
+    """A form of the message for some of its recipients, with what is computed of it."""
+
+    variant: Variant
+    summary: MessageSummary
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A message as the read steps see it."""
 
     summary: MessageSummary
+    """Of the message as it came."""
     documents: tuple[FoundDocument, ...]
+    is_8bit: bool
+    """It has octets beyond ASCII."""
+    passage: Passage
+    variants: tuple[OpenedVariant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +93,68 @@ class Journey:
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
+    smime: SecureMail
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
+    dkim: DkimSigner | None
+    """None: what goes to other operators bears no DKIM signature."""
+    on_ordered: Callable[[], None]
+    """Called when messages to other operators were put into the queue."""
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
-        opened = await self._open(entry)
-        routed = await route(self.directory, entry.envelope.recipients)
+        routed = await route(self.directory, entry)
+        opened = await self._open(entry, routed.mailboxes)
         sender = await self._sender(entry)
-        plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
-        # Both come to their end before either's failure is told: nothing runs on beside a retry.
-        delivered, outcomes = await asyncio.gather(
+        if entry.wish is not None:
+            await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
+            await spool.finish(entry.id)
+            return
+        plan = await self.clerk.plan(
+            entry, opened.documents, routed.mailboxes, sender, opened.passage.reach
+        )
+        # All come to their end before any's failure is told: nothing runs on beside a retry.
+        delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
             self.clerk.file(entry, plan),
+            self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
         )
-        if isinstance(delivered, BaseException):
-            raise delivered
+        for failure in (delivered, relayed):
+            if isinstance(failure, BaseException):
+                raise failure
         if isinstance(outcomes, BaseException):
             raise outcomes
-        await self._report(entry, opened, routed, plan, outcomes, sender)
+        told = _Told(entry, opened, routed, plan, sender, spool.relays)
+        await self._report(told, outcomes)
+        await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
         await spool.finish(entry.id)
 
-    async def _open(self, entry: SpoolEntry) -> Opened:
-        if entry.blob.length > _ON_A_THREAD:
-            return await asyncio.to_thread(self._open_now, entry)
-        return self._open_now(entry)
+    async def _open(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Opened:
+        aside = entry.blob.length > _ON_A_THREAD
+        content, root = await _call(aside, self._scan, entry)
+        keys = await self.smime.keys_for(entry, root, mailboxes)
+        return await _call(aside, self._examine, entry, content, root, keys)
 
-    def _open_now(self, entry: SpoolEntry) -> Opened:
+    def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
         content = self.blobs.read(entry.blob)
-        summary = summarise(content)
-        return Opened(summary, inspect(content, summary, self.limits))
+        return content, scan(content)
+
+    def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:
+        summary = summary_of(root, content)
+        passage = self.smime.examine(entry, content, root, keys)
+        variants = tuple(
+            OpenedVariant(each, summary if each.content is None else summarise(each.content))
+            for each in passage.variants
+        )
+        inner = passage.inner
+        if inner is None:
+            documents = inspect(content, summary, self.limits)
+        else:
+            documents = inspect(inner, summarise(inner), self.limits)
+        is_8bit = not content.isascii()
+        return Opened(summary, documents, is_8bit, passage, variants)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -99,69 +165,187 @@ class Journey:
     async def _deliver(
         self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
     ) -> None:
-        receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
-        prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
-        message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
-        size = len(prefix) + entry.blob.length
+        receiving = [m.id for m in routed.mailboxes if m.id not in plan.withheld]
+        passage = opened.passage
+        for one in opened.variants:
+            theirs = [each for each in receiving if each in one.variant.mailbox_ids]
+            receiving = [each for each in receiving if each not in one.variant.mailbox_ids]
+            if theirs:
+                await self._put_variant(entry, passage, one, theirs)
+        # Also where nobody is left: the admission is recorded with the first.
+        message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
+        await self._put(entry, passage, passage.finding, message, receiving)
+
+    async def _put_variant(
+        self, entry: SpoolEntry, passage: Passage, one: OpenedVariant, mailbox_ids: list[OpaqueId]
+    ) -> None:
+        content, blob, original = one.variant.content, entry.blob, None
+        if content is not None:
+            blob, original = await self.blobs.put(content), entry.blob
+        number = derived_id(entry.id, f"variant {sha256(content or b'').hexdigest()}")
+        message = StoredMessage(number, b"", one.summary.encode(), blob)
+        await self._put(entry, passage, one.variant.finding, message, mailbox_ids, original)
+
+    async def _put(
+        self,
+        entry: SpoolEntry,
+        passage: Passage,
+        finding: Finding,
+        message: StoredMessage,
+        mailbox_ids: list[OpaqueId],
+        original: BlobRef | None = None,
+    ) -> None:
+        """Deliver one form of a message, with the prefix that says what was found out about it."""
+        finding = await self.smime.attributed(finding)
+        prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
-                message,
-                size,
+                replace(message, prefix=prefix),
+                len(prefix) + message.blob.length,
                 entry.accepted_at,
-                receiving,
-                admission=_admission(entry),
+                tuple(mailbox_ids),
+                evidence=finding.evidence(entry.accepted_at, original),
+                admission=_admission(entry, passage),
             )
         )
 
-    async def _report(
+    async def _relay(
         self,
         entry: SpoolEntry,
         opened: Opened,
         routed: Route,
-        plan: FilingPlan,
-        outcomes: Sequence[FilingOutcome],
         sender: Mailbox | None,
+        relays: RelayQueue,
     ) -> None:
-        """Tell the sender what was not done as asked; the same bytes however often it is tried."""
-        if sender is None or sender.state is not MailboxState.ACTIVE:
+        if not routed.remote:
+            return
+        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, entry, opened)
+        prefix = relayed_trace(entry, self.operator.domain) + signature
+        orders = orders_of(
+            entry,
+            routed,
+            entry.blob,
+            prefix=prefix,
+            sender=sender,
+            is_8bit=opened.is_8bit,
+            is_utf8=not opened.summary.header.isascii(),
+        )
+        await relays.order(orders)
+        self.on_ordered()
+
+    def _signature(self, entry: SpoolEntry, opened: Opened) -> bytes:
+        """The DKIM-Signature field; nothing where no domain of ours speaks."""
+        author = author_of(Header.cut(opened.summary.header))
+        if self.dkim is None or author is None:
+            return b""
+        return self.dkim.field_for(self.blobs.read(entry.blob), author)
+
+    async def _report(self, told: "_Told", outcomes: Sequence[FilingOutcome]) -> None:
+        """Tell the sender what was not filed or not delivered as asked, and why."""
+        address = told.address
+        if address is None:
             return
         request = ReportRequest(
-            entry=entry,
-            header=opened.summary.header,
-            sender=sender,
+            entry=told.entry,
+            header=told.opened.summary.header,
+            to=address,
             outcomes=tuple(outcomes),
-            withheld=plan.withheld,
-            waiting=_waiting(routed.mailboxes),
-            undeliverable=tuple((u.recipient, u.reason) for u in routed.undeliverable),
+            withheld=told.plan.withheld,
+            waiting=_waiting(told.routed.mailboxes),
             operator_name=self.operator.name,
-            operator_address=Address("postmaster", self.operator.domain),
-            invisible=plan.invisible,
+            operator_address=self.operator.postmaster,
+            invisible=told.plan.invisible,
+            reach=told.plan.reach,
         )
-        if not needs_report(request, self.report_policy):
+        if needs_report(request, self.report_policy):
+            await self._tell(told, "report", build_report(request), request.reported_at)
+
+    async def _notify(self, told: "_Told", statuses: Sequence[RecipientStatus]) -> None:
+        """Tell the sender what became of recipients, as far as it asked (RFC 3461)."""
+        address, entry = told.address, told.entry
+        if address is None or not statuses:
             return
-        content = build_report(request)
-        blob = await self.blobs.put(content)
-        message = StoredMessage(
-            derived_id(entry.id, "report"),
-            b"Return-Path: <>\r\n",
-            summarise(content).encode(),
-            blob,
+        whole = returned_content(entry.envelope.returns, entry.blob.length)
+        report = StatusReport(
+            key=entry.id,
+            spool_id=entry.id,
+            to=address,
+            operator=self.operator.postmaster,
+            operator_name=self.operator.name,
+            recipients=statuses,
+            header=told.opened.summary.header,
+            arrived_at=entry.accepted_at,
+            reported_at=entry.accepted_at,
+            envid=entry.envelope.envid,
+            content=self.blobs.read(entry.blob) if whole else None,
         )
-        await self.deliveries.deliver(
-            Delivery(
-                entry.id,
-                message,
-                len(message.prefix) + len(content),
-                request.reported_at,
-                (sender.id,),
-                kind="report",
-            )
-        )
+        await self._tell(told, "dsn", build_status_report(report), report.reported_at)
+
+    async def _give_up(self, told: "_Told") -> None:
+        """What an administrator dropped: effects that are done stay, the rest never comes."""
+        if told.entry.wish is Wish.DROP:
+            await self._notify(told, dropped_statuses(told.entry))
+
+    async def _tell(self, told: "_Told", kind: str, content: bytes, at: datetime) -> None:
+        """Hand a report to the sender: the same bytes however often it is tried."""
+        require_tls = told.entry.envelope.require_tls
+        report = Report(told.entry.id, kind, told.entry.id, content, at, require_tls=require_tls)
+        reports = Reports(self.blobs, self.deliveries)
+        if told.sender is not None:
+            await reports.to_member(report, told.sender)
+        elif told.address is not None:
+            await reports.to_operator(report, told.address, told.relays)
+            self.on_ordered()
 
 
-def _admission(entry: SpoolEntry) -> AuditEntry:
+def _untold(opened: Opened, routed: Route) -> frozenset[OpaqueId]:
+    """Mailboxes about which no notification says anything: whether a patient gets an encrypted message
+    follows from what is inside, which its sender perhaps cannot read himself.
+    """
+    if opened.passage.reach not in (Reach.UNVOUCHED, Reach.UNUSABLE):
+        return frozenset()
+    return frozenset(one.id for one in routed.mailboxes if one.type is MailboxType.CITIZEN)
+
+
+_NO_PLAN: Final = FilingPlan((), frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message whose effects are done: what its sender may have to hear."""
+
+    entry: SpoolEntry
+    opened: Opened
+    routed: Route
+    plan: FilingPlan
+    sender: Mailbox | None
+    """Where the sender is a member."""
+    relays: RelayQueue
+
+    @property
+    def address(self) -> Address | None:
+        """To whom reports go: a member whose mailbox is open, or somebody at another operator."""
+        if self.sender is not None:
+            return self.sender.address if self.sender.state is MailboxState.ACTIVE else None
+        return self.entry.envelope.sender if self.entry.envelope.operator else None
+
+
+async def _call(
+    aside: bool,  # noqa: FBT001
+    work: Callable[_Arguments, _Answer],
+    *arguments: _Arguments.args,
+    **options: _Arguments.kwargs,
+) -> _Answer:
+    """Do some work here, or `aside` on a thread."""
+    if aside:
+        return await asyncio.to_thread(work, *arguments, **options)
+    return work(*arguments, **options)
+
+
+def _admission(entry: SpoolEntry, passage: Passage) -> AuditEntry:
     envelope = entry.envelope
+    opened = [one for one in passage.variants if one.content is not None]
     return AuditEntry(
         AuditKind.ADMISSION,
         "DATA",
@@ -173,10 +357,15 @@ def _admission(entry: SpoolEntry) -> AuditEntry:
             "size": entry.blob.length,
             "recipients": len(envelope.recipients),
             **({"operator": envelope.operator} if envelope.operator else {}),
+            # Which of the server's keys signed: a certificate's serial number names nobody.
+            **({"seal": envelope.seal.serial} if envelope.seal else {}),
+            "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+            # How many mailboxes' keys decrypted.
+            **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
         },
     )
 
 
-def _waiting(mailboxes: Sequence[Mailbox]) -> tuple[Mailbox, ...]:
-    """Mailboxes that receive and keep, but that nobody reads yet."""
-    return tuple(m for m in mailboxes if m.state is MailboxState.NOT_ACTIVATED)
+def _waiting(mailboxes: Sequence[Mailbox]) -> int:
+    """How many mailboxes receive and keep, but nobody reads them yet."""
+    return sum(m.state is MailboxState.NOT_ACTIVATED for m in mailboxes)

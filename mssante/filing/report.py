@@ -1,4 +1,5 @@
-"""What the sender is told: what was not delivered or filed as asked, and why, with the code.
+"""What the sender is told of documents: what was not filed or not delivered as asked, and why, with
+the code. Recipients that cannot be reached are told by delivery status notifications.
 
 The report names documents by their place in the message and their identifier, never by title; it has
 no INS, no name and nothing that the sender did not send. Reasons are the public ones. The same
@@ -7,20 +8,19 @@ outcomes give the same bytes: ids follow from the spool id, the date from the re
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from mssante.directory.model import Mailbox
 from mssante.dmp.model import Recorded, Verdict
 from mssante.filing.causes import DETAILS, WORDS, Cause, Words
-from mssante.kernel.address import PATIENT_LOCAL_LENGTH, Address
+from mssante.kernel.address import Address
 from mssante.kernel.clock import from_milliseconds
 from mssante.kernel.ins import matricule_key_valid
 from mssante.kernel.opaque import OpaqueId, entry_uuid
-from mssante.kernel.reasons import Reason
 from mssante.mail.model import SpoolEntry
+from mssante.mail.smime import Reach
 from mssante.wire.cda.model import Private
 from mssante.wire.mime.builder import (
     address_field,
@@ -31,11 +31,10 @@ from mssante.wire.mime.builder import (
     multipart_entity,
     text_entity,
 )
-from mssante.wire.mime.headers import first
+from mssante.wire.mime.identifiers import message_id_of
 
 REPORT_VERSION: Final = 1
 """Of the JSON part."""
-_MESSAGE_ID: Final = re.compile(rb"<[!-;=?-~]{1,200}@[!-;=?-~]{1,200}>\Z")
 _PRINTABLE: Final = re.compile(r"[!-~]{1,128}\Z")
 _MATRICULE: Final = re.compile(r"(?=([1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{8}))")
 
@@ -53,10 +52,23 @@ _FLAGS: Final = {
         "the metadata of the archive differed from the document and were computed again",
     ),
 }
-_UNDELIVERABLE: Final = {
-    Reason.RECIPIENT_UNKNOWN: ("adresse inconnue", "unknown address"),
-}
-_UNAVAILABLE: Final = ("destinataire indisponible", "the recipient is not available")
+_NO_KEY: Final = Words(
+    906,
+    "le message est chiffré pour d'autres clés que celles tenues ici et a été remis tel quel",
+    "the message is encrypted for other keys than those held here and was delivered as it is",
+)
+_SECRET: Final = (
+    (
+        "Aucun document n'en a été déposé dans le DMP. Un message qui contient un document d'une "
+        "autre personne, ou non visible par le patient, n'est pas remis au patient."
+    ),
+    (
+        "No document of it was filed into the DMP. A message that has a document of another person, "
+        "or one that the patient must not see, is not delivered to the patient."
+    ),
+)
+"""Said whatever was the matter."""
+_SECRET_WORD: Final = {True: "no-key", False: Cause.PROTECTION_UNUSABLE.value}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,17 +78,37 @@ class ReportRequest(Private):
     entry: SpoolEntry
     header: bytes
     """Header block of the message."""
-    sender: Mailbox
+    to: Address
     outcomes: tuple[Recorded, ...]
     withheld: frozenset[OpaqueId]
     """Patients' mailboxes that did not receive the message."""
-    waiting: tuple[Mailbox, ...]
+    waiting: int
     """Mailboxes that keep the message, but that nobody reads yet."""
-    undeliverable: tuple[tuple[Address, Reason], ...]
     operator_name: str
     operator_address: Address
     invisible: bool = False
     """A document is not visible to the patients that did not receive the message."""
+    reach: Reach = Reach.OPEN
+    """What its signature and encryption allowed, where it was to be filed."""
+
+    @property
+    def secret(self) -> Words | None:
+        """What is told in place of all that follows from a content which the sender perhaps cannot
+        read himself: the same whatever it was.
+        """
+        if self.reach is Reach.NO_KEY:
+            return _NO_KEY
+        wrong = bool(self.held or self.withheld)
+        if self.reach is Reach.UNUSABLE or (self.reach is Reach.UNVOUCHED and wrong):
+            return WORDS[Cause.PROTECTION_UNUSABLE]
+        return None
+
+    @property
+    def told(self) -> "ReportRequest":
+        """The same without what follows from a content that is not told about."""
+        if self.secret is None and self.reach is not Reach.UNVOUCHED:
+            return self
+        return replace(self, outcomes=(), withheld=frozenset(), invisible=False)
 
     @property
     def reported_at(self) -> datetime:
@@ -98,42 +130,51 @@ def needs_report(request: ReportRequest, policy: str) -> bool:
         policy: ``problems``: when something was not done as sent; ``always``: also when all
             documents were filed.
     """
-    if request.held or request.withheld or request.undeliverable or request.waiting:
+    if request.secret or request.waiting:
+        return True
+    request = request.told
+    if request.held or request.withheld:
         return True
     return policy == "always" and bool(request.outcomes)
 
 
 def build_report(request: ReportRequest) -> bytes:
     """The report as a message to the sender."""
+    secret, request = request.secret, request.told
     seed = sha256(b"filing report\0" + request.entry.id).hexdigest()
-    original = first(request.header, b"Message-ID")
+    original = message_id_of(request.header)
     fields = [
         address_field("From", [(request.operator_name, request.operator_address)]),
-        address_field("To", [("", request.sender.address)]),
-        header_field("Subject", _subject(request)),
+        address_field("To", [("", request.to)]),
+        header_field("Subject", _subject(request, secret)),
         date_field("Date", request.reported_at),
         header_field("Message-ID", f"<{seed[:32]}.report@{request.operator_address.domain}>"),
         # RFC 3834 section 5: nobody answers this automatically.
         header_field("Auto-Submitted", "auto-replied"),
     ]
-    if original is not None and _MESSAGE_ID.match(original):
-        reference = original.decode("ascii")
-        fields += [header_field("In-Reply-To", reference), header_field("References", reference)]
-    text = "\r\n".join((*_french(request), "", "--", "", *_english(request), ""))
+    if original:
+        fields += [header_field("In-Reply-To", original), header_field("References", original)]
+    french, english = _french(request), _english(request)
+    if secret is not None:
+        french.append(f"Code {secret.code} : {secret.french}. {_SECRET[0]}")
+        english.append(f"Code {secret.code}: {secret.english}. {_SECRET[1]}")
+    text = "\r\n".join((*french, "", "--", "", *english, ""))
     parts = (
         text_entity(text),
-        attachment_entity(_machine_part(request), "application/json", "filing-report.json"),
+        attachment_entity(_machine_part(request, secret), "application/json", "filing-report.json"),
     )
     return build_message(fields, multipart_entity("mixed", f"=_{seed[:40]}", parts))
 
 
-def _subject(request: ReportRequest) -> str:
+def _subject(request: ReportRequest, secret: Words | None) -> str:
     """As the French returns write it; the original subject often has the patient's name."""
     day = request.entry.accepted_at.strftime("%d/%m/%Y")
+    if secret is not None:
+        return f"[KO Alimentation DMP][{secret.code}] Message du {day}"
     if request.held:
         codes = sorted({str(_words(one).code) for one in request.held})
         return f"[KO Alimentation DMP]{''.join(f'[{code}]' for code in codes)} Message du {day}"
-    if request.withheld or request.undeliverable:
+    if request.withheld:
         return f"[KO Remise] Message du {day}"
     if request.waiting:
         return f"[Remis, messagerie non activée] Message du {day}"
@@ -166,13 +207,8 @@ def _french(request: ReportRequest) -> list[str]:
             f"Le message n'a pas été remis au patient destinataire : {_why_withheld(request)[0]} "
             f"(destinataires concernés : {len(request.withheld)})."
         )
-    for number, recipient, reason in _undelivered(request):
-        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[0]
-        lines.append(f"Destinataire {number}{recipient} : message non remis, {text}.")
     if request.waiting:
-        lines.append(
-            f"Boîtes pas encore activées, qui conservent le message : {len(request.waiting)}."
-        )
+        lines.append(f"Boîtes pas encore activées, qui conservent le message : {request.waiting}.")
     return lines
 
 
@@ -198,11 +234,8 @@ def _english(request: ReportRequest) -> list[str]:
             f"The message was not delivered to the receiving patient: {_why_withheld(request)[1]} "
             f"(recipients concerned: {len(request.withheld)})."
         )
-    for number, recipient, reason in _undelivered(request):
-        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[1]
-        lines.append(f"Recipient {number}{recipient}: not delivered, {text}.")
     if request.waiting:
-        lines.append(f"Mailboxes not activated yet that keep the message: {len(request.waiting)}.")
+        lines.append(f"Mailboxes not activated yet that keep the message: {request.waiting}.")
     return lines
 
 
@@ -215,19 +248,6 @@ def _why_withheld(request: ReportRequest) -> tuple[str, str]:
     return "un document désigne une autre personne", "a document names another person"
 
 
-def _undelivered(request: ReportRequest) -> list[tuple[int, str, Reason]]:
-    """Recipients by their place in the envelope; a patient's address is not repeated."""
-    places = {address.key: n for n, address in enumerate(request.entry.envelope.recipients, 1)}
-    return [
-        (places.get(address.key, 0), "" if _is_patient(address) else f" ({address})", reason)
-        for address, reason in request.undeliverable
-    ]
-
-
-def _is_patient(address: Address) -> bool:
-    return len(address.local) == PATIENT_LOCAL_LENGTH and address.local[:5].isdigit()
-
-
 def _identifier(outcome: Recorded, otherwise: str) -> str:
     """The document's identifier, unless it cannot be shown or contains a social security number."""
     text = outcome.unique_id
@@ -238,7 +258,7 @@ def _identifier(outcome: Recorded, otherwise: str) -> str:
     return text
 
 
-def _machine_part(request: ReportRequest) -> bytes:
+def _machine_part(request: ReportRequest, secret: Words | None) -> bytes:
     """The same for programs; keys are stable within `REPORT_VERSION`."""
     documents = [
         {
@@ -259,18 +279,10 @@ def _machine_part(request: ReportRequest) -> bytes:
         "reportedAt": request.reported_at.isoformat(),
         "documents": documents,
         "deliveryWithheld": len(request.withheld),
-        "undeliverable": [
-            {"recipient": number, "reason": _public_reason(reason)}
-            for number, _, reason in _undelivered(request)
-        ],
-        "notActivated": len(request.waiting),
+        "notActivated": request.waiting,
+        **({"protection": _SECRET_WORD[secret is _NO_KEY]} if secret else {}),
     }
     return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
-
-
-def _public_reason(reason: Reason) -> str:
-    """Whether somebody closed a mailbox is not the sender's business."""
-    return reason.value if reason in _UNDELIVERABLE else "recipient-unavailable"
 
 
 def _public_cause(outcome: Recorded) -> str | None:

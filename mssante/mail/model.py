@@ -1,6 +1,6 @@
 """Messages, folders and spool entries as values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntFlag, StrEnum, unique
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
+from mssante.wire.smtp.notifications import UNASKED, DeliveryRequest, Return
 
 
 class Flags(IntFlag):
@@ -136,6 +137,31 @@ class FlagOperation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What S/MIME said about a message when it was delivered: kept as long as the message."""
+
+    judged_at: datetime
+    verdict: str
+    reason: str
+    decryption: str | None
+    """None where nothing is encrypted."""
+    details: bytes = field(repr=False)
+    """JSON: signer and warnings; sealed at rest."""
+    original: BlobRef | None = None
+    """The message as it came, where the delivered one was opened for its reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The mailbox's signature that the server itself put on what a member submitted."""
+
+    address: str = field(repr=False)
+    serial: str
+    """Of the certificate, hexadecimal."""
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The SMTP envelope and the facts of the session that accepted the message."""
 
@@ -154,8 +180,34 @@ class Envelope:
     """Protocol and cipher, for the Received field."""
     body_8bit: bool = False
     smtputf8: bool = False
+    require_tls: bool = False
+    """The sender wants it back rather than carried without TLS (RFC 8689)."""
     operator: str = ""
     """Name in the client certificate of the operator that sent it; empty for what is submitted here."""
+    seal: Seal | None = None
+    """None for what the server did not seal."""
+    returns: Return | None = None
+    """How much the sender wants back of what fails (RFC 3461 section 4.3)."""
+    envid: str = ""
+    """The sender's name for this envelope, in xtext (RFC 3461 section 4.4)."""
+    requests: Mapping[str, DeliveryRequest] = field(default_factory=dict)
+    """By address key: what was asked for a recipient; absent where nothing was."""
+
+    def request_for(self, recipient: Address) -> DeliveryRequest:
+        """What the sender wants to hear of a recipient."""
+        return self.requests.get(recipient.key, UNASKED)
+
+
+@unique
+class Wish(StrEnum):
+    """What an administrator wants of a message on its way."""
+
+    HOLD = "hold"
+    """Not to be tried until told otherwise."""
+    DROP = "drop"
+    """To be given up, and its sender told."""
+    DISCARD = "discard"
+    """To be given up in silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +219,5 @@ class SpoolEntry:
     envelope: Envelope
     blob: BlobRef
     attempts: int = 0
+    wish: Wish | None = None
+    """DROP or DISCARD: to be given up."""

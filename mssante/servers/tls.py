@@ -4,8 +4,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""TLS 1.2 suites with forward secrecy and authenticated encryption only; TLS 1.3 has no others."""
+from mssante.trust.tls import harden
+
 HANDSHAKE_SECONDS: Final = 20.0
 """How long a client may take for its handshake."""
 SHUTDOWN_SECONDS: Final = 5.0
@@ -31,9 +31,7 @@ def server_context(
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
     if client_ca is not None:

@@ -15,6 +15,23 @@ Owns = Callable[[Address], bool]
 """Whether who sends may use an address."""
 
 
+def author_of(header: Header) -> Address | None:
+    """The one address in From; None where there are several, or none that is ASCII."""
+    for field in header.fields:
+        if field.name.lower() == b"from":
+            entries = read_addresses(header.value(field))
+            if len(entries) == 1 and entries[0].mailbox and entries[0].host:
+                try:
+                    local, domain = (
+                        entries[0].mailbox.decode("ascii"),
+                        entries[0].host.decode("ascii"),
+                    )
+                except UnicodeDecodeError:
+                    return None
+                return Address(local, domain.lower())
+    return None
+
+
 def check_authorship(owns: Owns, header: Header) -> None:
     """Check each address of From and Sender.
 

@@ -46,6 +46,7 @@ def reply_for(reason: Reason) -> Reply:
             | Reason.OPERATOR_NOT_LISTED
             | Reason.SENDER_DOMAIN_FOREIGN
             | Reason.TOO_MANY_RECIPIENTS
+            | Reason.CONVERSION_NEEDED
             | Reason.LOOP_DETECTED
         ):
             return Reply("NO", "Not possible with this address", "CANNOT")

@@ -4,11 +4,12 @@ reply out. Who may speak and what is asked of a message is each listener's own.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import ssl
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -19,24 +20,31 @@ from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
-from mssante.servers.limits import Allowance, ByteBudget, ByteShare, ConnectionLimits
+from mssante.mail.rules.binary import in_lines
+from mssante.servers.limits import Allowance, ByteBudget, ConnectionLimits
+from mssante.servers.smtp.arriving import Arriving
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
 from mssante.wire.smtp.commands import (
     MAX_COMMAND_LINE,
     CommandError,
     MailCommand,
+    parse_chunk,
     parse_hello,
     parse_mail,
     parse_rcpt,
     split_command,
 )
-from mssante.wire.smtp.data import DataReader, MailData
+from mssante.wire.smtp.data import ChunkReader, DataReader, Keeper, MailData, MemoryKeeper
 from mssante.wire.smtp.replies import refusal_reply
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
+LARGE: Final = 1 << 20
+"""Octets above which a message is large."""
+MOST_LARGE_AT_ONCE: Final = 4
+"""Large messages in memory between their end and their durability, in one process."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LEADING_NOWHERE: Final = frozenset(
     {"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "AUTH"}
@@ -74,6 +82,11 @@ class Shared:
     connections: ConnectionLimits
     memory: ByteBudget
     limits: SessionLimits
+    max_recipients: int
+    """Of one message: what LIMITS announces (RFC 9422)."""
+    keeper: Callable[[], Keeper] = MemoryKeeper
+    """Makes the place where a message gathers."""
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LARGE_AT_ONCE))
     sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
@@ -259,9 +272,15 @@ class SmtpSession(SmtpConnection):
             self.hostname,
             f"SIZE {self._shared.max_size}",
             "8BITMIME",
+            "BINARYMIME",
+            "CHUNKING",
+            "DSN",
             "PIPELINING",
+            "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
-            *(["STARTTLS"] if self._tls_object() is None else []),
+            f"LIMITS RCPTMAX={self._shared.max_recipients}",
+            # RFC 8689 section 2: only a session that is protected may ask for protection.
+            "STARTTLS" if self._tls_object() is None else "REQUIRETLS",
             *self._extensions(),
         ]
         lines = [f"250-{word}" for word in words[:-1]]
@@ -300,7 +319,7 @@ class SmtpSession(SmtpConnection):
         except Refusal as refusal:
             await self._refuse("MAIL", refusal, command.sender)
             return
-        self._transaction = Transaction(command.sender, command.body_8bit)
+        self._transaction = Transaction(command)
         await self.push("250 2.1.0 Sender accepted")
 
     async def smtp_RCPT(self, arg: str) -> None:
@@ -309,19 +328,21 @@ class SmtpSession(SmtpConnection):
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
-        recipient = parse_rcpt(arg)
+        command = parse_rcpt(arg, utf8=transaction.mail.smtputf8)
         try:
-            await self._check_recipient(recipient, len(transaction.recipients))
+            await self._check_recipient(command.recipient, len(transaction.recipients))
         except Refusal as refusal:
-            await self._refuse("RCPT", refusal, recipient)
+            await self._refuse("RCPT", refusal, command.recipient)
             if not self._refused_recipients.spend():
                 self._hang_up("421 4.7.0 Too many refused recipients")
             return
-        transaction.recipients.setdefault(recipient.key, recipient)
+        transaction.add(command)
         await self.push("250 2.1.5 Recipient accepted")
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
+        if self._transaction is not None:
+            self._transaction.close()
         self._transaction = None
 
     def _require_session(self) -> None:
@@ -370,7 +391,7 @@ class SmtpSession(SmtpConnection):
         task.add_done_callback(self._shared.unfinished.discard)
         return task
 
-    # --- DATA ------------------------------------------------------------------------
+    # --- DATA and BDAT ---------------------------------------------------------------
 
     async def smtp_DATA(self, arg: str) -> None:
         """Take a message: 250 is said when it is durable."""
@@ -383,43 +404,128 @@ class SmtpSession(SmtpConnection):
         if not transaction.recipients:
             # RFC 2920 section 3.1: what a pipelining client hears when every RCPT was refused.
             raise CommandError("554 5.5.1 No valid recipients")
+        if transaction.mail.body_binary or transaction.chunks is not None:
+            # RFC 3030 section 3.
+            raise CommandError("503 5.5.1 This message comes by BDAT")
         await self._push_as_it_is(["354 End data with <CR><LF>.<CR><LF>"])
+        shared = self._shared
+        arriving = Arriving(DataReader(shared.max_size, shared.keeper()), shared.memory)
         try:
-            with self._shared.memory.share() as share:
-                data = await self._read_data(share)
-                await self._take(transaction, data)
+            data = await self._read_data(arriving)
+            await self._take(transaction, arriving, data)
+        finally:
+            arriving.close()
+            self._set_rset_state()
+
+    async def smtp_BDAT(self, arg: str) -> None:
+        """Take a chunk of a message, the last one as the end of DATA (RFC 3030 section 2)."""
+        try:
+            octets, last = parse_chunk(arg, most=2 * self._shared.max_size)
+        except CommandError as error:
+            # How many octets follow is not known, or too many: they must not be read as commands.
+            self._hang_up(error.reply)
+            return
+        transaction = self._transaction
+        problem = self._problem_of_chunk()
+        if problem is not None or transaction is None:
+            await self._pass_over(octets)
+            if transaction is not None:
+                transaction.spoilt = True
+            raise problem or CommandError("503 5.5.1 Send MAIL first")
+        await self._take_chunk(transaction, octets, last=last)
+
+    def _problem_of_chunk(self) -> CommandError | None:
+        """Why a chunk cannot be taken."""
+        try:
+            self._require_session()
+        except CommandError as error:
+            return error
+        transaction = self._transaction
+        if transaction is None:
+            return CommandError("503 5.5.1 Send MAIL first")
+        if transaction.spoilt:
+            return CommandError("503 5.5.1 A chunk was refused, send RSET")
+        if not transaction.recipients:
+            return CommandError("554 5.5.1 No valid recipients")
+        return None
+
+    async def _take_chunk(self, transaction: Transaction, octets: int, *, last: bool) -> None:
+        shared = self._shared
+        if transaction.chunks is None:
+            reader = ChunkReader(
+                shared.max_size, shared.keeper(), binary=transaction.mail.body_binary
+            )
+            transaction.chunks = Arriving(reader, shared.memory)
+        arriving = transaction.chunks
+        async for piece in self._octets(octets):
+            self._give(arriving, piece, arriving.reader.receive)
+        if not last:
+            await self.push(f"250 2.0.0 {octets} octets received")
+            return
+        try:
+            await self._take(transaction, arriving, arriving.reader.end())
         finally:
             self._set_rset_state()
 
-    async def _read_data(self, share: ByteShare) -> MailData:
+    async def _pass_over(self, octets: int) -> None:
+        async for _ in self._octets(octets):
+            pass
+
+    async def _octets(self, count: int) -> AsyncIterator[bytes]:
+        """The next so many octets of the peer, as they come."""
+        limits = self._shared.limits
+        last = self.loop.time() + limits.data_seconds
+        while count:
+            if self._inbox:
+                piece = bytes(self._inbox[:count])
+                del self._inbox[: len(piece)]
+                count -= len(piece)
+                yield piece
+                continue
+            self._reset_timeout(min(limits.idle_seconds, max(last - self.loop.time(), 0.001)))
+            await self._more_input()
+        self._reset_timeout()
+
+    async def _read_data(self, arriving: Arriving[DataReader]) -> MailData:
         """Read to the end of data, within the message's share of memory."""
-        reader = DataReader(self._shared.max_size)
         limits = self._shared.limits
         last = self.loop.time() + limits.data_seconds
         while True:
             if self._inbox:
-                result = reader.receive(self._inbox)
+                result = self._give(arriving, self._inbox, arriving.reader.receive)
                 self._inbox.clear()
                 if result is not None:
                     self._inbox += result.rest
                     return result
-                if not share.resize(reader.held):
-                    reader.discard(Reason.TRY_LATER)
             self._reset_timeout(min(limits.idle_seconds, max(last - self.loop.time(), 0.001)))
             await self._more_input()
 
-    async def _take(self, transaction: Transaction, data: MailData) -> None:
+    def _give(
+        self,
+        arriving: Arriving[Any],
+        octets: bytes | bytearray,
+        receive: Callable[[Any], MailData | None],
+    ) -> MailData | None:
+        """Give octets to a reader. What the disk does not take is refused at the message's end."""
+        try:
+            result = receive(octets)
+        except OSError as error:
+            log.error("a message on its way in cannot be kept: %s", error.strerror)  # noqa: TRY400
+            arriving.reader.discard(Reason.TRY_LATER)
+            # The reader had judged these octets already: only keeping them failed.
+            result = receive(b"")
+        arriving.account()
+        return result
+
+    async def _take(
+        self, transaction: Transaction, arriving: Arriving[Any], data: MailData
+    ) -> None:
         self._reset_timeout()
+        # Whole in memory, a few large ones at a time: the others wait on the disk.
+        large = self._shared.large if data.size > LARGE else contextlib.nullcontext()
         try:
-            envelope = self._envelope(transaction)
-            content = self._checked(envelope, data)
-        except Refusal as refusal:
-            await self._refuse("DATA", refusal)
-            return
-        task = self._finish_anyway(self._accept(envelope, content))
-        try:
-            # A message whose end has come is kept even if its client goes away now.
-            entry = await asyncio.shield(task)
+            async with large:
+                await self._take_now(transaction, arriving, data)
         except Refusal as refusal:
             await self._refuse("DATA", refusal)
         except OSError as error:
@@ -427,14 +533,25 @@ class SmtpSession(SmtpConnection):
                 raise
             log.error("spool full")  # noqa: TRY400 (a traceback could hold content)
             await self.push("452 4.3.1 Insufficient storage, try again later")
-        else:
-            self._empty.renew()
-            await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
-    def _checked(self, envelope: Envelope, data: MailData) -> bytes:
+    async def _take_now(
+        self, transaction: Transaction, arriving: Arriving[Any], data: MailData
+    ) -> None:
         if data.fault is not None:
             raise Refusal(data.fault)
-        return self._check_content(envelope, data.content)
+        if not arriving.reserve(data.size):
+            raise Refusal(Reason.TRY_LATER, "no memory for another message")
+        envelope = self._envelope(transaction)
+        content = arriving.reader.keeper.content()
+        arriving.reader.keeper.drop()
+        if transaction.mail.body_binary:
+            content = in_lines(content)
+        content = self._check_content(envelope, content)
+        # A message whose end has come is kept even if its client goes away now.
+        task = self._finish_anyway(self._accept(envelope, content))
+        entry = await asyncio.shield(task)
+        self._empty.renew()
+        await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
         entry = await self._shared.spool.accept(envelope, content)

@@ -16,6 +16,7 @@ from mssante.mail.ports import Spool
 from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits, Shared, SmtpSession
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
+from mssante.wire.smtp.data import Keeper, MemoryKeeper
 
 _BACKLOG: Final = 512
 
@@ -29,6 +30,7 @@ class SmtpServer(ABC):
         on_accepted: Callable[[SpoolEntry], None],
         *,
         max_size: int,
+        max_recipients: int,
         hostname: str,
         tls: ssl.SSLContext,
         audit: AuditLog,
@@ -36,11 +38,13 @@ class SmtpServer(ABC):
         limits: SessionLimits | None = None,
         connections: ConnectionLimits | None = None,
         memory: ByteBudget | None = None,
+        keeper: Callable[[], Keeper] = MemoryKeeper,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
         on_accepted: called after a message is durable.
         max_size: octets of one message.
+        max_recipients: of one message.
         hostname: our name in the greeting and in the answer to EHLO.
         tls: of every socket. To renew the certificate, load it into this context.
         audit: where refusals are recorded (admissions are, by the spool).
@@ -48,6 +52,7 @@ class SmtpServer(ABC):
         limits: of one session.
         connections: counts, where several listeners share them.
         memory: for messages on their way in, where several listeners share it.
+        keeper: makes the place where a message gathers; by default memory.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -61,6 +66,8 @@ class SmtpServer(ABC):
             connections=connections or ConnectionLimits(),
             memory=memory or ByteBudget(),
             limits=limits or SessionLimits(),
+            max_recipients=max_recipients,
+            keeper=keeper,
         )
         self._servers: list[asyncio.Server] = []
 

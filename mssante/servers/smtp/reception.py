@@ -68,14 +68,19 @@ class ReceptionSession(SmtpSession):
 
     def _envelope(self, transaction: Transaction) -> Envelope:
         return Envelope(
-            sender=transaction.sender,
+            sender=transaction.mail.sender,
             recipients=tuple(transaction.recipients.values()),
             account_id=None,
             mailbox_id=None,
             client=self._client,
             protocol="ESMTPS",
             tls=self._tls_text(),
-            body_8bit=transaction.body_8bit,
+            body_8bit=transaction.mail.body_8bit,
+            smtputf8=transaction.mail.smtputf8,
+            require_tls=transaction.mail.require_tls,
+            returns=transaction.mail.returns,
+            envid=transaction.mail.envid,
+            requests=transaction.requests,
             operator=str(self._admitted_operator().name),
         )
 
@@ -100,6 +105,7 @@ class ReceptionServer(SmtpServer):
             services.spool,
             services.on_accepted,
             max_size=services.arrival.limits.max_size,
+            max_recipients=services.arrival.limits.max_recipients,
             **options,
         )
         self._services = services

@@ -74,14 +74,19 @@ class SubmissionSession(SmtpSession):
     def _envelope(self, transaction: Transaction) -> Envelope:
         identity = self._signed_in()
         return Envelope(
-            sender=transaction.sender,
+            sender=transaction.mail.sender,
             recipients=tuple(transaction.recipients.values()),
             account_id=identity.account_id,
             mailbox_id=identity.mailbox.id,
             client=self._client,
             protocol="ESMTPSA",
             tls=self._tls_text(),
-            body_8bit=transaction.body_8bit,
+            body_8bit=transaction.mail.body_8bit,
+            smtputf8=transaction.mail.smtputf8,
+            require_tls=transaction.mail.require_tls,
+            returns=transaction.mail.returns,
+            envid=transaction.mail.envid,
+            requests=transaction.requests,
         )
 
     def _witnessed(self) -> Witnessed:
@@ -157,6 +162,7 @@ class SubmissionServer(SmtpServer):
             services.spool,
             services.on_accepted,
             max_size=services.admission.limits.max_size,
+            max_recipients=services.admission.limits.max_recipients,
             **options,
         )
         self._services = services

@@ -1,15 +1,16 @@
-r"""Mail data after DATA: finds its end, takes the transparency dots out, judges its lines.
+r"""The octets of a message on their way in: finds their end, judges their lines, hands them on.
 
-Only ``<CRLF>.<CRLF>`` ends mail data (RFC 5321 section 4.1.1.4). A bare CR or LF is neither an end
-of line nor repaired (section 2.3.8; a repair would break signatures): the whole message is refused
-once its true end has come, so that no other reading of the bytes can smuggle a second message.
+After DATA only ``<CRLF>.<CRLF>`` ends mail data (RFC 5321 section 4.1.1.4), and transparency dots are
+taken out; BDAT tells how many octets come (RFC 3030) and has no dots. A bare CR or LF is neither an end
+of line nor repaired (section 2.3.8; a repair would break signatures): the whole message is refused once
+its true end has come, so that no other reading of the bytes can smuggle a second message.
 
 Bytes are searched in pieces as they come, never line by line, and how they were cut does not
 matter. Once something is wrong with the data, nothing more of it is kept.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from mssante.kernel.reasons import Reason
 
@@ -19,27 +20,68 @@ MAX_LINE: Final = 998
 _END: Final = b"\r\n.\r\n"
 
 
+class Keeper(Protocol):
+    """Where the octets of one message gather; in memory, or beyond."""
+
+    @property
+    def held(self) -> int:
+        """Octets kept in memory."""
+        ...
+
+    def add(self, piece: bytes) -> None:
+        """Keep more."""
+        ...
+
+    def drop(self) -> None:
+        """Keep nothing of it."""
+        ...
+
+    def content(self) -> bytes:
+        """All of it, in memory."""
+        ...
+
+
+class MemoryKeeper:
+    """Keeps a message in memory."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.held = 0
+
+    def add(self, piece: bytes) -> None:
+        """Keep more."""
+        self._pieces.append(piece)
+        self.held += len(piece)
+
+    def drop(self) -> None:
+        """Keep nothing of it."""
+        self._pieces.clear()
+        self.held = 0
+
+    def content(self) -> bytes:
+        """All of it."""
+        return b"".join(self._pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class MailData:
-    """All of a message's data has come."""
+    """All of a message's data has come; the keeper has it, unless there is a fault."""
 
-    content: bytes
-    """The message, empty when there is a fault."""
+    size: int
+    """Octets of content (RFC 1870 section 3: with CRLFs, without transparency dots)."""
     fault: Reason | None
-    """MESSAGE_TOO_LARGE, BARE_LINE_ENDING, NUL_BYTE or LINE_TOO_LONG."""
-    rest: bytes
+    """TRY_LATER, MESSAGE_TOO_LARGE, BARE_LINE_ENDING, NUL_BYTE or LINE_TOO_LONG."""
+    rest: bytes = b""
     """What came after the end of data: the next commands."""
 
 
-class DataReader:
-    """Takes the bytes after the 354 reply of one DATA command."""
+class _Gathering:
+    """Takes whole lines of one message, however they come."""
 
-    def __init__(self, max_size: int) -> None:
-        """Args:
-        max_size: octets of content (RFC 1870 section 3: with CRLFs, without transparency dots).
-        """
+    def __init__(self, max_size: int, keeper: Keeper | None = None, *, dotted: bool) -> None:
         self._max_size = max_size
-        self._pieces: list[bytes] = []
+        self._dotted = dotted
+        self.keeper = keeper or MemoryKeeper()
         self._size = 0
         self._faults: set[Reason] = set()
         self._pending = bytearray()
@@ -50,24 +92,15 @@ class DataReader:
     @property
     def held(self) -> int:
         """Octets kept in memory."""
-        return len(self._pending) + (0 if self._faults else self._size)
+        return len(self._pending) + self.keeper.held
 
     def discard(self, reason: Reason) -> None:
         """Keep nothing more: the message is refused for `reason` when its end has come."""
         self._fault(reason)
 
-    def receive(self, chunk: bytes | bytearray) -> MailData | None:
-        """Take more bytes; gives the result when the end of data is among them."""
+    def _take_pending(self) -> None:
+        """Take the whole lines that wait, and what is too long to wait."""
         pending = self._pending
-        pending += chunk
-        if not self._inside_line and pending.startswith(b".\r\n"):
-            return self._result(bytes(pending[3:]))
-        # Base64 has no dot: one octet is found much faster than five.
-        end = pending.find(_END) if b"." in pending else -1
-        if end >= 0:
-            rest = bytes(pending[end + len(_END) :])
-            self._take_lines(_copied(pending, end + 2))
-            return self._result(rest)
         after_last_line = pending.rfind(b"\r\n") + 2
         if after_last_line >= 2:
             self._take_lines(_copied(pending, after_last_line))
@@ -75,17 +108,16 @@ class DataReader:
         # One octet more for a transparency dot, one for a CR whose LF is still to come.
         if len(pending) > MAX_LINE + 2:
             self._drop_long_line()
-        return None
 
     def _take_lines(self, lines: bytes) -> None:
         """Judge whole lines; `lines` ends with CRLF."""
         if self._inside_line:
             self._inside_line = False
-        elif lines.startswith(b"."):
+        elif self._dotted and lines.startswith(b"."):
             lines = lines[1:]
         if b"\0" in lines:
             self._fault(Reason.NUL_BYTE)
-        if b"." in lines:
+        if self._dotted and b"." in lines:
             # RFC 5321 section 4.5.2: of each line that begins with a dot, the dot is deleted.
             lines = lines.replace(b"\r\n.", b"\r\n")
         lengths = list(map(len, lines.splitlines()))
@@ -94,9 +126,7 @@ class DataReader:
             self._fault(Reason.BARE_LINE_ENDING)
         if max(lengths) > MAX_LINE:
             self._fault(Reason.LINE_TOO_LONG)
-        self._count(len(lines))
-        if not self._faults:
-            self._pieces.append(lines)
+        self._keep(lines)
 
     def _drop_long_line(self) -> None:
         """Forget the pending part of a line without end, but for a CR that may belong to CRLF."""
@@ -110,9 +140,14 @@ class DataReader:
         if b"\r" in dropped or b"\n" in dropped:
             self._fault(Reason.BARE_LINE_ENDING)
         # A line's transparency dot is no content.
-        dot = 0 if self._inside_line or not dropped.startswith(b".") else 1
+        dot = 1 if self._dotted and not self._inside_line and dropped.startswith(b".") else 0
         self._count(len(dropped) - dot)
         self._inside_line = True
+
+    def _keep(self, octets: bytes) -> None:
+        self._count(len(octets))
+        if not self._faults:
+            self.keeper.add(octets)
 
     def _count(self, octets: int) -> None:
         self._size += octets
@@ -121,14 +156,73 @@ class DataReader:
 
     def _fault(self, reason: Reason) -> None:
         self._faults.add(reason)
-        self._pieces.clear()
+        self.keeper.drop()
 
-    def _result(self, rest: bytes) -> MailData:
+    def _result(self, rest: bytes = b"") -> MailData:
         self._pending.clear()
         fault = next((reason for reason in _GRAVEST_FIRST if reason in self._faults), None)
-        content = b"" if fault is not None else b"".join(self._pieces)
-        self._pieces.clear()
-        return MailData(content, fault, rest)
+        return MailData(self._size, fault, rest)
+
+
+class DataReader(_Gathering):
+    """Takes the bytes after the 354 reply of one DATA command."""
+
+    def __init__(self, max_size: int, keeper: Keeper | None = None) -> None:
+        """Args:
+        max_size: octets of content (RFC 1870 section 3: with CRLFs, without transparency dots).
+        keeper: takes the content; by default it stays in memory.
+        """
+        super().__init__(max_size, keeper, dotted=True)
+
+    def receive(self, chunk: bytes | bytearray) -> MailData | None:
+        """Take more bytes; gives the result when the end of data is among them."""
+        pending = self._pending
+        pending += chunk
+        if not self._inside_line and pending.startswith(b".\r\n"):
+            return self._result(bytes(pending[3:]))
+        # Base64 has no dot: one octet is found much faster than five.
+        end = pending.find(_END) if b"." in pending else -1
+        if end >= 0:
+            rest = bytes(pending[end + len(_END) :])
+            self._take_lines(_copied(pending, end + 2))
+            return self._result(rest)
+        self._take_pending()
+        return None
+
+
+class ChunkReader(_Gathering):
+    """Takes the octets of the BDAT commands of one message (RFC 3030)."""
+
+    def __init__(self, max_size: int, keeper: Keeper | None = None, *, binary: bool) -> None:
+        """Args:
+        max_size: octets of content.
+        keeper: takes the content; by default it stays in memory.
+        binary: BODY=BINARYMIME: there are no lines to be judged.
+        """
+        super().__init__(max_size, keeper, dotted=False)
+        self._binary = binary
+
+    def receive(self, octets: bytes) -> None:
+        """Take more octets of a chunk."""
+        if self._binary:
+            self._keep(octets)
+            return
+        self._pending += octets
+        self._take_pending()
+
+    def end(self) -> MailData:
+        """The last chunk has come. A text that does not end with CRLF stays as it is."""
+        if self._pending:
+            # Judged as a line, kept as it came: what a client sent is what a signature covers.
+            octets = bytes(self._pending)
+            if len(octets) > MAX_LINE:
+                self._fault(Reason.LINE_TOO_LONG)
+            if b"\r" in octets or b"\n" in octets:
+                self._fault(Reason.BARE_LINE_ENDING)
+            if b"\0" in octets:
+                self._fault(Reason.NUL_BYTE)
+            self._keep(octets)
+        return self._result()
 
 
 def _copied(octets: bytearray, stop: int) -> bytes:

@@ -45,7 +45,8 @@ async def test_smtplib_submits(world, implicit, mechanism):
         with smtp:
             smtp.ehlo()
             assert smtp.esmtp_features == {
-                "size": "200000", "8bitmime": "", "pipelining": "", "enhancedstatuscodes": "", "auth": " PLAIN LOGIN",
+                "size": "200000", "8bitmime": "", "binarymime": "", "chunking": "", "dsn": "", "smtputf8": "",
+                    "requiretls": "", "limits": "RCPTMAX=20", "pipelining": "", "enhancedstatuscodes": "", "auth": " PLAIN LOGIN",
             }  # fmt: skip
             smtp.user, smtp.password = "alice", "right"
             smtp.auth(mechanism, getattr(smtp, f"auth_{mechanism.lower()}"))

@@ -1,16 +1,23 @@
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mssante.kernel.reasons import Reason
-from mssante.wire.smtp.data import DataReader, MailData
+from mssante.wire.smtp.data import ChunkReader, DataReader
 
 LIMIT = 3000
 
 
-def reference(stream: bytes, max_size: int = LIMIT) -> MailData | None:
+class Read(NamedTuple):
+    content: bytes
+    fault: Reason | None
+    rest: bytes
+
+
+def reference(stream: bytes, max_size: int = LIMIT) -> Read | None:
     """Line by line and slowly: the same rules, written another way."""
     content, position = b"", 0
     faults = set()
@@ -40,18 +47,18 @@ def reference(stream: bytes, max_size: int = LIMIT) -> MailData | None:
         Reason.LINE_TOO_LONG,
     ):
         if reason in faults:
-            return MailData(b"", reason, stream[position:])
-    return MailData(content, None, stream[position:])
+            return Read(b"", reason, stream[position:])
+    return Read(content, None, stream[position:])
 
 
-def read(chunks, max_size: int = LIMIT) -> MailData | None:
+def read(chunks, max_size: int = LIMIT) -> Read | None:
     reader = DataReader(max_size)
     for number, chunk in enumerate(chunks):
         result = reader.receive(chunk)
         if result is not None:
-            return MailData(
-                result.content, result.fault, result.rest + b"".join(chunks[number + 1 :])
-            )
+            content = reader.keeper.content()
+            assert result.fault is not None or result.size == len(content)
+            return Read(content, result.fault, result.rest + b"".join(chunks[number + 1 :]))
     return None
 
 
@@ -82,7 +89,7 @@ def test_byte_by_byte_is_the_same_as_all_at_once(pieces):
 
 
 def test_data_may_be_empty():
-    assert read([b".\r\nNOOP\r\n"]) == MailData(b"", None, b"NOOP\r\n")
+    assert read([b".\r\nNOOP\r\n"]) == Read(b"", None, b"NOOP\r\n")
 
 
 def test_transparency_dots_go_and_other_dots_stay():
@@ -132,7 +139,8 @@ def test_what_overflows_is_swallowed_to_its_end_in_bounded_memory():
     result = reader.receive(b".\r\nQUIT\r\n")
 
     assert most <= 100_000
-    assert result == MailData(b"", Reason.MESSAGE_TOO_LARGE, b"QUIT\r\n")
+    assert (result.fault, result.rest) == (Reason.MESSAGE_TOO_LARGE, b"QUIT\r\n")
+    assert reader.keeper.content() == b""
 
 
 def test_a_line_without_end_is_swallowed_in_bounded_memory():
@@ -152,3 +160,47 @@ def test_discarded_data_is_refused_for_the_reason_given():
 
     assert reader.held == 0
     assert reader.receive(b".\r\n").fault is Reason.TRY_LATER
+
+
+def chunked(pieces, *, binary=False, max_size=LIMIT) -> Read:
+    reader = ChunkReader(max_size, binary=binary)
+    for piece in pieces:
+        reader.receive(piece)
+    result = reader.end()
+    return Read(reader.keeper.content(), result.fault, result.rest)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECE, max_size=25))
+def test_chunks_are_judged_by_the_same_rules_as_data_and_have_no_dots(pieces):
+    content = b"".join(pieces) + b"\r\n"
+    stuffed = b"".join(
+        (b"." if line.startswith(b".") else b"") + line + b"\r\n"
+        for line in content.split(b"\r\n")[:-1]
+    )
+
+    assert chunked(pieces + [b"\r\n"]) == chunked([content]) == reference(stuffed + b".\r\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"no end of line", None),
+        (b"line\r\nno end of line", None),
+        (b"line\r\nbare\n", Reason.BARE_LINE_ENDING),
+        (b"line\r", Reason.BARE_LINE_ENDING),
+        (b"line\r\n\0", Reason.NUL_BYTE),
+        (b"x" * 999, Reason.LINE_TOO_LONG),
+        (b"x" * 1500, Reason.LINE_TOO_LONG),
+        (b"\r\n.\r\nMAIL FROM:<x>\r\n", None),
+    ],
+)
+def test_the_last_line_of_chunks_stays_as_it_came(content, fault):
+    assert chunked([content]) == Read(b"" if fault else content, fault, b"")
+
+
+def test_binary_chunks_have_no_lines():
+    content = bytes(range(256)) * 10
+
+    assert chunked([content[:100], content[100:]], binary=True) == Read(content, None, b"")
+    assert chunked([content], binary=True, max_size=99).fault is Reason.MESSAGE_TOO_LARGE

@@ -1,0 +1,1 @@
+"""The outbound network: what this operator asks of others."""
