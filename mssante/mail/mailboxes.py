@@ -154,16 +154,19 @@ class MailboxService:
         await self._store.delete_folder(folder.number, identity.account_id)
 
     async def rename_folder(self, identity: Identity, name: str, new_name: str) -> None:
-        """Rename a folder and those below it; INBOX is emptied into the new folder instead
-        (RFC 3501 section 6.3.5).
+        """Rename a folder and those below it, or those below a name that is no folder itself; INBOX
+        is emptied into the new folder instead (RFC 3501 section 6.3.5).
 
         Raises:
-            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, LIMIT_REACHED.
+            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, LIMIT_REACHED, or NOT_PERMITTED for a name
+                below the old one.
         """
-        folder = await self.folder(identity, name)
-        if folder.name != INBOX:
-            await self._store.rename_folder(folder.number, new_name, identity.account_id)
+        if name != INBOX:
+            await self._store.rename_folder(
+                identity.mailbox.id, name, new_name, identity.account_id
+            )
             return
+        folder = await self.folder(identity, name)
         target = await self._store.create_folder(identity.mailbox.id, new_name)
         reader = identity.reader_id
         rows = (await self._store.changes(folder.number, reader)).rows
@@ -176,17 +179,26 @@ class MailboxService:
         )
         await self._refresh_open(folder, reader)
 
-    async def set_subscribed(self, folder: Folder, *, subscribed: bool) -> None:
-        """Subscribe or unsubscribe a folder."""
-        if folder.subscribed != subscribed:
-            await self._store.set_subscribed(folder.number, subscribed=subscribed)
+    async def set_subscribed(self, identity: Identity, name: str, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a name, whether or not a folder has it; without a write where it
+        is so already.
+        """
+        folder = await self._store.folder(identity.mailbox.id, name)
+        is_listed = name in await self.subscriptions(identity)
+        is_shown = is_listed if folder is None else folder.subscribed
+        if (is_listed, is_shown) != (subscribed, subscribed):
+            await self._store.set_subscribed(identity.mailbox.id, name, subscribed=subscribed)
+
+    async def subscriptions(self, identity: Identity) -> frozenset[str]:
+        """The names that clients subscribed, whether or not a folder has them."""
+        return frozenset(await self._store.subscriptions(identity.mailbox.id))
 
     async def status(self, identity: Identity, folder: Folder) -> FolderStatus:
         """Counts of a folder, from its view where there is a current one."""
         key = (folder.number, identity.reader_id)
         opened = self._views.get(key) or self._kept.get(key)
         if opened is not None and opened.view.highestmodseq >= folder.highestmodseq:
-            return opened.view.status(folder.uidvalidity)
+            return opened.view.status(folder.uidvalidity, folder.recent_from)
         return await self._store.status(folder.number, identity.reader_id)
 
     # --- views ---------------------------------------------------------------
@@ -213,6 +225,31 @@ class MailboxService:
                 self.close_view(opened.view)
                 raise Refusal(Reason.MAILBOX_NONEXISTENT)
         return opened.view
+
+    async def claim_recent(self, folder: Folder, uidnext: int) -> int:
+        """Note that a session is told of all messages below `uidnext`; a write only where none was
+        told of some.
+
+        Returns:
+            The least UID of the messages that are recent to this session (RFC 3501 section 2.3.2).
+        """
+        if folder.recent_from >= uidnext:
+            return uidnext
+        return await self._store.claim_recent(folder.number, uidnext)
+
+    def claim_recent_later(self, folder: Folder, uidnext: int) -> None:
+        """Like `claim_recent`, for a session that has ended: should it not come to pass, messages
+        are recent once more.
+        """
+        task = asyncio.create_task(self._claim_quietly(folder, uidnext))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _claim_quietly(self, folder: Folder, uidnext: int) -> None:
+        try:
+            await self.claim_recent(folder, uidnext)
+        except Exception:  # noqa: BLE001 - background work goes on
+            _LOG.exception("what a session was told of could not be noted")
 
     def close_view(self, view: FolderView) -> None:
         """A session leaves a view; the rows are kept for a while."""

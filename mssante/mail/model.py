@@ -62,6 +62,8 @@ class Folder:
     uidvalidity: int
     uidnext: int
     highestmodseq: int
+    recent_from: int
+    """The least UID of which no session was told: from it on, messages are recent."""
     special_use: SpecialUse | None
     subscribed: bool
     keywords: tuple[str, ...]
@@ -109,6 +111,8 @@ class FolderStatus:
     highestmodseq: int
     size: int
     deleted: int
+    recent: int
+    """Messages of which no session was told (RFC 3501 section 6.3.10)."""
 
 
 @dataclass(frozen=True, slots=True)

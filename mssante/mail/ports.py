@@ -175,26 +175,47 @@ class Mailboxes(Protocol):
         ...
 
     async def delete_folder(self, folder: int, actor: OpaqueId | None = None) -> None:
-        """Delete a folder with its messages; the audit says that `actor` (an account) did it. Its UIDVALIDITY is never given again, so a folder
-        created later under the same name is a new one to every client (RFC 9051 section 2.3.1.1).
+        """Delete a folder with its messages; the audit says that `actor` (an account) did it.
+
+        Its UIDVALIDITY is never given again, so a folder created later under the same name is a new
+        one to every client (RFC 9051 section 2.3.1.1). Its name stays subscribed where a client
+        subscribed it.
 
         Raises:
             Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
         """
         ...
 
-    async def rename_folder(self, folder: int, name: str, actor: OpaqueId | None = None) -> None:
-        """Rename a folder, for the audit by `actor`; those below it (``name/...``) move with it. Messages, UIDs and
-        UIDVALIDITY stay: the new name never bore another folder with the same UIDVALIDITY.
+    async def rename_folder(
+        self, mailbox_id: OpaqueId, name: str, new_name: str, actor: OpaqueId | None = None
+    ) -> None:
+        """Rename a folder, for the audit by `actor`; those below it (``name/...``) move with it,
+        also where the name itself is no folder. Messages and UIDs stay; UIDVALIDITY stays where
+        the new name cannot have had a greater one. Former names stay subscribed where a client
+        subscribed them.
 
         Raises:
-            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX, whose
-                renaming has a meaning of its own (RFC 9051 section 6.3.6): see `copy`.
+            Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for a name below the old
+                one and for INBOX, whose renaming has a meaning of its own (RFC 9051 section
+                6.3.6): see `copy`.
         """
         ...
 
-    async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
-        """Subscribe or unsubscribe a folder."""
+    async def set_subscribed(self, mailbox_id: OpaqueId, name: str, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a name, whether or not a folder has it."""
+        ...
+
+    async def subscriptions(self, mailbox_id: OpaqueId) -> list[str]:
+        """The names that clients subscribed, whether or not a folder has them, in no order."""
+        ...
+
+    async def claim_recent(self, folder: int, uidnext: int) -> int:
+        """Note that a session was told of all messages below `uidnext`: to later ones they are not
+        recent (RFC 3501 section 2.3.2).
+
+        Returns:
+            The least UID of which no session had been told; `uidnext` where the folder is no more.
+        """
         ...
 
     async def copy(

@@ -7,6 +7,7 @@ asks for substrings without case). A body that cannot be decoded does not match.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, date, datetime
@@ -29,6 +30,7 @@ from mssante.wire.imap.search import (
     HeaderKey,
     ModseqKey,
     NoneOf,
+    RecentKey,
     SearchKey,
     SequenceKey,
     SizeKey,
@@ -68,13 +70,20 @@ class Search:
     """One search in one folder."""
 
     def __init__(
-        self, service: MailboxService, view: FolderView, columns: Columns, named: NamedRows
+        self,
+        service: MailboxService,
+        view: FolderView,
+        columns: Columns,
+        named: NamedRows,
+        recent_from: int,
     ) -> None:
+        """`recent_from` is the least UID that is recent to who searches."""
         self._service = service
         self._view = view
         self._columns = columns
         self._masks = keyword_bits(view.keywords)
         self._named = named
+        self._recent_from = recent_from
         self._sets: dict[SequenceKey, frozenset[int]] = {}
 
     async def run(self, key: SearchKey, candidates: Sequence[int]) -> list[int]:
@@ -110,6 +119,9 @@ class Search:
                 mask = self._mask(key.name)
                 flags = columns.flags
                 return [row for row in rows if flags[row] & mask]
+            case RecentKey():
+                first_recent = bisect_left(columns.uids, self._recent_from)
+                return [row for row in rows if row >= first_recent]
             case SizeKey():
                 sizes, size = columns.sizes, key.size
                 if key.larger:

@@ -129,7 +129,7 @@ class FolderView:
             if flags & mask
         ]
 
-    def status(self, uidvalidity: int) -> FolderStatus:
+    def status(self, uidvalidity: int, recent_from: int) -> FolderStatus:
         """Counts, kept until the next change."""
         if self._counts is None or self._counts[0] != self.version:
             flags = self.columns.flags
@@ -145,6 +145,7 @@ class FolderView:
             highestmodseq=self.highestmodseq,
             size=size,
             deleted=deleted,
+            recent=len(self) - bisect_left(self.columns.uids, recent_from),
         )
 
     def changed_since(self, modseq: int) -> list[int]:

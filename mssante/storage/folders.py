@@ -9,11 +9,22 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert,
 from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import FIRST_KEYWORD_BIT, LAST_KEYWORD_BIT, Folder, SpecialUse
-from mssante.storage.schema.mail import ENTRY, FOLDER, FOLDER_KEYWORD, MAILBOX, MESSAGE
+from mssante.storage.schema.mail import (
+    ENTRY,
+    FOLDER,
+    FOLDER_KEYWORD,
+    MAILBOX,
+    MESSAGE,
+    SUBSCRIPTION,
+)
 
 INBOX: Final = "INBOX"
 MOST_FOLDERS: Final = 1000
 """Per mailbox: a client that creates folders in a loop is stopped here."""
+MOST_SUBSCRIPTIONS: Final = 1000
+"""Names of one mailbox that outlive their folders; further ones are subscribed only as long as there
+is a folder.
+"""
 
 INITIAL_FOLDERS: Final = (
     (INBOX, None),
@@ -97,6 +108,7 @@ def create_folder(
         "uidnext": 1,
         "modseq": 1,
         "flag_modseq": 1,
+        "recent_from": 1,
         "special_use": special_use.value if special_use else None,
         "subscribed": True,
     }
@@ -122,7 +134,8 @@ def next_uidvalidity(conn: Connection, mailbox_id: OpaqueId, now: int) -> int:
     ).one_or_none()
     if row is None:
         given = now // 1000
-        conn.execute(insert(MAILBOX), {"mailbox_id": mailbox_id, "uidvalidity": given})
+        values = {"mailbox_id": mailbox_id, "uidvalidity": given, "vacated": 0}
+        conn.execute(insert(MAILBOX), values)
         return given
     given = max(now // 1000, int(row.uidvalidity) + 1)
     conn.execute(
@@ -144,7 +157,8 @@ def lock_folder(conn: Connection, folder: int) -> Row[Any]:
 
 
 def delete_folder(conn: Connection, folder: int) -> int:
-    """Delete a folder, its rows, and the messages that no folder holds any more.
+    """Delete a folder, its rows, and the messages that no folder holds any more. Its name stays
+    subscribed where a client subscribed it.
 
     Returns:
         How many messages were in it.
@@ -152,11 +166,13 @@ def delete_folder(conn: Connection, folder: int) -> int:
     Raises:
         Refusal: MAILBOX_NONEXISTENT, or NOT_PERMITTED for INBOX.
     """
-    if lock_folder(conn, folder).name == INBOX:
+    row = lock_folder(conn, folder)
+    if row.name == INBOX:
         raise Refusal(Reason.NOT_PERMITTED, "INBOX cannot be deleted")
     held = select(ENTRY.c.message_id).where(ENTRY.c.folder == folder)
     ids = [bytes(row.message_id) for row in conn.execute(held)]
     conn.execute(delete(FOLDER).where(FOLDER.c.number == folder))
+    _vacate(conn, _folder(row, ()))
     drop_unheld(conn, ids)
     return len(ids)
 
@@ -172,36 +188,98 @@ def drop_unheld(conn: Connection, ids: Sequence[bytes]) -> None:
         conn.execute(_DROP_UNHELD, portion)
 
 
-def rename_folder(conn: Connection, folder: int, name: str) -> list[int]:
-    """Rename a folder and those below it.
+def rename_folder(
+    conn: Connection, mailbox_id: OpaqueId, name: str, new_name: str, now: int
+) -> list[tuple[Folder, str]]:
+    """Rename a folder and those below it; or those below a name that is no folder itself.
+
+    Messages and UIDs stay. So does UIDVALIDITY, unless a younger folder has left its name
+    meanwhile: that may be the new name, which must not go back to a smaller UIDVALIDITY than
+    clients know of it (RFC 9051 section 2.3.1.1). Former names stay subscribed where a client
+    subscribed them.
 
     Returns:
-        The folders that have another name now.
+        The folders as they were, with their new names; a folder before those below it.
 
     Raises:
-        Refusal: MAILBOX_NONEXISTENT, MAILBOX_EXISTS, or NOT_PERMITTED for INBOX.
+        Refusal: MAILBOX_NONEXISTENT; MAILBOX_EXISTS; or NOT_PERMITTED for INBOX, and for a name
+            below the old one.
     """
-    row = lock_folder(conn, folder)
-    name = canonical_name(name)
-    if row.name == INBOX:
+    name, new_name = canonical_name(name), canonical_name(new_name)
+    if name == INBOX:
         raise Refusal(Reason.NOT_PERMITTED, "INBOX is not renamed")
-    siblings = list_folders(conn, OpaqueId(bytes(row.mailbox_id)))
-    moved = {
-        other.number: name + other.name[len(row.name) :]
-        for other in siblings
-        if other.number == folder or other.name.startswith(f"{row.name}/")
-    }
-    staying = {other.name for other in siblings if other.number not in moved}
-    if staying & set(moved.values()) or name.startswith(f"{row.name}/"):
+    siblings = list_folders(conn, mailbox_id)
+    moved = [
+        (folder, new_name + folder.name[len(name) :])
+        for folder in siblings
+        if folder.name == name or folder.name.startswith(f"{name}/")
+    ]
+    if not moved:
+        raise Refusal(Reason.MAILBOX_NONEXISTENT)
+    if new_name.startswith(f"{name}/"):
+        raise Refusal(Reason.NOT_PERMITTED, "a folder cannot go below itself")
+    if {new_name, *(to for _, to in moved)} & {folder.name for folder in siblings}:
         raise Refusal(Reason.MAILBOX_EXISTS)
-    for number, new_name in moved.items():
-        conn.execute(update(FOLDER).where(FOLDER.c.number == number).values(name=new_name))
-    return list(moved)
+    for number in sorted(folder.number for folder, _ in moved):
+        lock_folder(conn, number)
+    vacated = select(MAILBOX.c.vacated).where(MAILBOX.c.mailbox_id == mailbox_id)
+    youngest: int = conn.execute(vacated.with_for_update()).scalar_one()
+    for folder, to in moved:
+        values: dict[str, Any] = {"name": to}
+        if folder.uidvalidity < youngest:
+            values["uidvalidity"] = next_uidvalidity(conn, mailbox_id, now)
+        conn.execute(update(FOLDER).where(FOLDER.c.number == folder.number).values(values))
+    for folder, _ in moved:
+        _vacate(conn, folder)
+    return moved
 
 
-def set_subscribed(conn: Connection, folder: int, *, subscribed: bool) -> None:
-    """Subscribe or unsubscribe a folder."""
-    conn.execute(update(FOLDER).where(FOLDER.c.number == folder).values(subscribed=subscribed))
+def _vacate(conn: Connection, folder: Folder) -> None:
+    """Note that a folder has left its name."""
+    conn.execute(
+        update(MAILBOX)
+        .where(MAILBOX.c.mailbox_id == folder.mailbox_id, MAILBOX.c.vacated < folder.uidvalidity)
+        .values(vacated=folder.uidvalidity)
+    )
+
+
+def set_subscribed(conn: Connection, mailbox_id: OpaqueId, name: str, *, subscribed: bool) -> None:
+    """Subscribe or unsubscribe a name, whether or not a folder has it.
+
+    A name that a client subscribes outlives its folder, as the server must not take it off the
+    list (RFC 3501 section 6.3.6). New folders are shown as subscribed without that: they go with
+    their names, as most clients that delete one do not think of unsubscribing it.
+    """
+    name = canonical_name(name)
+    folder = (FOLDER.c.mailbox_id == mailbox_id) & (FOLDER.c.name == name)
+    conn.execute(update(FOLDER).where(folder).values(subscribed=subscribed))
+    listed = list_subscriptions(conn, mailbox_id)
+    if not subscribed:
+        of_name = (SUBSCRIPTION.c.mailbox_id == mailbox_id) & (SUBSCRIPTION.c.name == name)
+        conn.execute(delete(SUBSCRIPTION).where(of_name))
+    elif name not in listed and len(listed) < MOST_SUBSCRIPTIONS:
+        conn.execute(insert(SUBSCRIPTION), {"mailbox_id": mailbox_id, "name": name})
+
+
+def list_subscriptions(conn: Connection, mailbox_id: OpaqueId) -> list[str]:
+    """The names that clients subscribed, whether or not a folder has them."""
+    wanted = select(SUBSCRIPTION.c.name).where(SUBSCRIPTION.c.mailbox_id == mailbox_id)
+    return [row.name for row in conn.execute(wanted)]
+
+
+def claim_recent(conn: Connection, folder: int, uidnext: int) -> int:
+    """Note that a session was told of all messages below `uidnext`.
+
+    Returns:
+        The least UID of which no session had been told; `uidnext` where the folder is no more.
+    """
+    row = conn.execute(_LOCK, {"number": folder}).one_or_none()
+    if row is None:
+        return uidnext
+    if row.recent_from < uidnext:
+        claimed = update(FOLDER).where(FOLDER.c.number == folder).values(recent_from=uidnext)
+        conn.execute(claimed)
+    return int(row.recent_from)
 
 
 def keywords(conn: Connection, folder: int) -> tuple[str, ...]:
@@ -237,6 +315,7 @@ def _folder(row: Row[Any], names: tuple[str, ...]) -> Folder:
         uidvalidity=row.uidvalidity,
         uidnext=row.uidnext,
         highestmodseq=row.modseq,
+        recent_from=row.recent_from,
         special_use=SpecialUse(row.special_use) if row.special_use else None,
         subscribed=bool(row.subscribed),
         keywords=names,

@@ -73,7 +73,11 @@ _GONE: Final = 1 << 63
 """Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
 
 _STATE: Final = select(
-    FOLDER.c.uidnext, FOLDER.c.modseq, FOLDER.c.flag_modseq, FOLDER.c.uidvalidity
+    FOLDER.c.uidnext,
+    FOLDER.c.modseq,
+    FOLDER.c.flag_modseq,
+    FOLDER.c.uidvalidity,
+    FOLDER.c.recent_from,
 ).where(FOLDER.c.number == bindparam("number"))
 _COLUMNS: Final = (
     ENTRY.c.uid,
@@ -218,25 +222,35 @@ class StoredMailboxes:
         await self._database.write(work)
         self._wakeups.folder_changed(folder, _GONE)
 
-    async def rename_folder(self, folder: int, name: str, actor: OpaqueId | None = None) -> None:
+    async def rename_folder(
+        self, mailbox_id: OpaqueId, name: str, new_name: str, actor: OpaqueId | None = None
+    ) -> None:
         """Rename a folder and those below it."""
         now = self._now()
 
         def work(conn: Connection) -> list[int]:
-            row = folders.lock_folder(conn, folder)
-            renamed = folders.rename_folder(conn, folder, name)
-            names = {"new_name": folders.canonical_name(name)}
-            _record_change(conn, now, row, "RENAME", actor, {"folders": len(renamed)}, names)
-            return renamed
+            moved = folders.rename_folder(conn, mailbox_id, name, new_name, now)
+            first, to = moved[0]
+            facts = {"folders": len(moved)}
+            _record_change(conn, now, first, "RENAME", actor, facts, {"new_name": to})
+            return [folder.number for folder, _ in moved]
 
         for number, modseq in (await self.modseqs(await self._database.write(work))).items():
             self._wakeups.folder_changed(number, modseq)
 
-    async def set_subscribed(self, folder: int, *, subscribed: bool) -> None:
-        """Subscribe or unsubscribe a folder."""
+    async def set_subscribed(self, mailbox_id: OpaqueId, name: str, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a name."""
         await self._database.write(
-            lambda conn: folders.set_subscribed(conn, folder, subscribed=subscribed)
+            lambda conn: folders.set_subscribed(conn, mailbox_id, name, subscribed=subscribed)
         )
+
+    async def subscriptions(self, mailbox_id: OpaqueId) -> list[str]:
+        """The names that clients subscribed, whether or not a folder has them."""
+        return await self._database.read(lambda conn: folders.list_subscriptions(conn, mailbox_id))
+
+    async def claim_recent(self, folder: int, uidnext: int) -> int:
+        """Note that a session was told of all messages below `uidnext`."""
+        return await self._database.write(lambda conn: folders.claim_recent(conn, folder, uidnext))
 
     async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
         """The bit of each keyword; known ones cost no write."""
@@ -550,9 +564,10 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
             func.coalesce(func.sum(ENTRY.c.size), 0),
             func.count().filter(ENTRY.c.flags.op("&")(_SEEN) == 0),
             func.count().filter(ENTRY.c.flags.op("&")(deleted) != 0),
+            func.count().filter(ENTRY.c.uid >= state.recent_from),
         ).where(ENTRY.c.folder == folder)
     ).one()
-    messages, size, unseen, gone = counted
+    messages, size, unseen, gone, recent = counted
     if reader is not None:
         seen = conn.execute(
             select(func.count()).where(
@@ -568,6 +583,7 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
         highestmodseq=state.modseq,
         size=int(size),
         deleted=gone,
+        recent=recent,
     )
 
 
@@ -786,7 +802,7 @@ def _take_out(conn: Connection, folder: int, uids: Sequence[int]) -> int:
 def _record_change(
     conn: Connection,
     now: int,
-    folder: Row[Any],
+    folder: Row[Any] | Folder,
     action: str,
     actor: OpaqueId | None,
     facts: Mapping[str, str | int],

@@ -264,7 +264,7 @@ async def test_folders_are_renamed_with_those_below_and_deleted_for_good(store, 
     mailbox, inbox = await an_inbox(store)
     parent = await store.create_folder(mailbox, "Patients")
     child = await store.create_folder(mailbox, "Patients/2026")
-    await store.rename_folder(parent.number, "Dossiers")
+    await store.rename_folder(mailbox, "Patients", "Dossiers")
     renamed = await store.folder(mailbox, "Dossiers/2026")
 
     assert renamed.number == child.number
@@ -274,7 +274,7 @@ async def test_folders_are_renamed_with_those_below_and_deleted_for_good(store, 
     assert fresh.uidvalidity > child.uidvalidity
     for refused, action in [
         (Reason.MAILBOX_EXISTS, store.create_folder(mailbox, "inbox")),
-        (Reason.MAILBOX_EXISTS, store.rename_folder(parent.number, "Archives")),
+        (Reason.MAILBOX_EXISTS, store.rename_folder(mailbox, "Dossiers", "Archives")),
         (Reason.NOT_PERMITTED, store.delete_folder(inbox.number)),
         (Reason.MAILBOX_NONEXISTENT, store.delete_folder(child.number)),
     ]:
@@ -381,7 +381,7 @@ async def test_readers_hear_of_deleted_and_renamed_folders(store):
     mailbox, _ = await an_inbox(store)
     parent = await store.create_folder(mailbox, "Patients")
     child = await store.create_folder(mailbox, "Patients/2026")
-    await store.rename_folder(parent.number, "Dossiers")
+    await store.rename_folder(mailbox, "Patients", "Dossiers")
     assert {number for number, _ in store._wakeups.folders} == {parent.number, child.number}
 
     await store.delete_folder(child.number)
@@ -402,7 +402,7 @@ async def test_what_readers_remove_or_rename_is_in_the_audit_with_who_did_it(
     await store.expunge(inbox.number, [4], actor)  # nothing goes: nothing to tell
     await store.move(folder.number, None, [1], inbox.number, actor)
     await store.move(folder.number, None, [1], inbox.number, actor)  # it is gone already
-    await store.rename_folder(folder.number, "Mme D", actor)
+    await store.rename_folder(mailbox, "Mme DURAND", "Mme D", actor)
     await store.delete_folder(folder.number, actor)
     with pytest.raises(Refusal):
         await store.delete_folder(inbox.number, actor)
@@ -526,3 +526,15 @@ async def test_a_row_that_cannot_be_opened_does_not_hide_the_others(store, blobs
 
     assert [row.uid async for row, _ in store.messages(inbox.number, rows)] == [1, 3]
     assert "cannot be opened" in caplog.text
+
+
+async def test_more_names_than_a_mailbox_keeps_are_forgotten_with_their_folders(store, monkeypatch):
+    monkeypatch.setattr(folders, "MOST_SUBSCRIPTIONS", 2)
+    mailbox, _ = await an_inbox(store)
+    for name in ("a", "b", "c"):
+        folder = await store.create_folder(mailbox, name)
+        await store.set_subscribed(mailbox, name, subscribed=True)
+        assert (await store.folder(mailbox, name)).subscribed
+        await store.delete_folder(folder.number)
+
+    assert sorted(await store.subscriptions(mailbox)) == ["a", "b"]

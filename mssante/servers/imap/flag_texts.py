@@ -15,6 +15,8 @@ SYSTEM_BITS: Final = {
     "\\Draft": int(Flags.DRAFT),
 }
 """The bit of each system flag, in the order in which we list them."""
+RECENT: Final = 1 << 5
+"""Stands beside the bits of a row in the keys of `FlagTexts`; no row has it."""
 _MOST_TEXTS: Final = 10_000
 
 
@@ -29,6 +31,8 @@ class FlagTexts(dict[int, str]):
         if len(self) >= _MOST_TEXTS:
             self.clear()
         names = [name for name in SYSTEM_FLAG_NAMES if flags & SYSTEM_BITS[name]]
+        if flags & RECENT:
+            names.append("\\Recent")
         names += [
             name
             for index, name in enumerate(self._keywords)

@@ -11,7 +11,7 @@ from itertools import chain
 
 from mssante.mail.model import Folder
 from mssante.mail.view import Columns, FolderView
-from mssante.servers.imap.flag_texts import SYSTEM_BITS, FlagTexts, flag_texts
+from mssante.servers.imap.flag_texts import RECENT, SYSTEM_BITS, FlagTexts, flag_texts
 from mssante.servers.imap.replies import Rejected
 from mssante.wire.imap.responses import flag_list
 from mssante.wire.imap.sequence_set import SequenceSet
@@ -38,10 +38,15 @@ class Picked:
 class Selected:
     """A selected mailbox as the client knows it."""
 
-    def __init__(self, folder: Folder, view: FolderView, *, read_only: bool) -> None:
+    def __init__(
+        self, folder: Folder, view: FolderView, recent_from: int, *, read_only: bool
+    ) -> None:
+        """`recent_from` is the least UID that is recent to this session; those that arrive are."""
         self.folder = folder
         self.view = view
         self.read_only = read_only
+        self.recent_from = recent_from
+        self._claimed = view.uidnext
         self._columns = view.columns
         self.exists = len(view)
         self.own_modseqs: set[int] = set()
@@ -56,6 +61,25 @@ class Selected:
     def texts(self) -> FlagTexts:
         """Flags as text."""
         return flag_texts(self.view.keywords)
+
+    def flags_text(self, uid: int, flags: int) -> str:
+        r"""The flags of a message as text, ``\Recent`` among them where it is."""
+        return self.texts[flags | RECENT if uid >= self.recent_from else flags]
+
+    @property
+    def recent(self) -> int:
+        """How many of the messages that the client knows are recent to this session."""
+        return self.exists - bisect_left(self._columns.uids, self.recent_from, 0, self.exists)
+
+    @property
+    def unclaimed(self) -> int:
+        """The UID below which this session was told of all messages, where later ones must not find
+        them recent and that is not noted yet; 0 where nothing is to be noted.
+        """
+        if self.read_only or not self.exists:
+            return 0
+        told = self._columns.uids[self.exists - 1] + 1
+        return told if told > self._claimed else 0
 
     def flag_lines(self) -> list[str]:
         """FLAGS and PERMANENTFLAGS."""
@@ -140,21 +164,27 @@ class Selected:
         """Whether the client knows everything."""
         return self.view.version == self._told_version
 
+    def keyword_updates(self) -> str:
+        """FLAGS and PERMANENTFLAGS where there are new keywords: to be told before the first
+        response that shows one (RFC 3501 section 7.2.6).
+        """
+        if self.view.keywords == self._keywords:
+            return ""
+        self._keywords = self.view.keywords
+        return "".join(self.flag_lines())
+
     def updates(self, *, may_expunge: bool) -> str:
         """The untagged responses that bring the client up to date, as far as now allowed."""
         view = self.view
         if view.version == self._told_version:
             return ""
-        lines: list[str] = []
-        if view.keywords != self._keywords:
-            self._keywords = view.keywords
-            lines += self.flag_lines()
+        lines = [self.keyword_updates()]
         known = self.exists
         if view.columns is not self._columns and may_expunge:
             known = self._tell_expunged(lines)
         if view.columns is self._columns and len(view) > known:
             self.exists = len(view)
-            lines.append(f"* {self.exists} EXISTS\r\n")
+            lines.append(f"* {self.exists} EXISTS\r\n* {self.recent} RECENT\r\n")
         self._tell_flags(lines, known)
         if view.columns is self._columns:
             self._told_version = view.version
@@ -178,7 +208,7 @@ class Selected:
 
     def state_line(self, number: int, columns: Columns, index: int) -> str:
         """The FETCH response that says how the flags of a message are now."""
-        flags = self.texts[columns.flags[index]]
+        flags = self.flags_text(columns.uids[index], columns.flags[index])
         modseq = f" MODSEQ ({columns.modseqs[index]})" if self.tells_modseqs else ""
         return f"* {number} FETCH (UID {columns.uids[index]} FLAGS {flags}{modseq})\r\n"
 

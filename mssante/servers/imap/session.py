@@ -158,8 +158,16 @@ class Session:
         self._selected = selected
         self.state = State.SELECTED
 
-    def unselect(self) -> None:
-        """Leave the selected mailbox, if there is one."""
+    async def leave(self) -> None:
+        """Leave the selected mailbox, if there is one; what its client was told of is then recent to
+        no later session.
+        """
+        selected = self._selected
+        if selected is not None and selected.unclaimed:
+            await self.service.claim_recent(selected.folder, selected.unclaimed)
+        self._unselect()
+
+    def _unselect(self) -> None:
         if self._selected is not None:
             self.service.close_view(self._selected.view)
             self._selected = None
@@ -167,7 +175,10 @@ class Session:
 
     def end(self) -> None:
         """The connection is over."""
-        self.unselect()
+        selected = self._selected
+        if selected is not None and selected.unclaimed:
+            self.service.claim_recent_later(selected.folder, selected.unclaimed)
+        self._unselect()
         if self._identity is not None:
             self._census.leave(self._identity.account_id)
             self._identity = None

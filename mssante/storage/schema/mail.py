@@ -29,6 +29,26 @@ MAILBOX: Final = Table(
     METADATA,
     Column("mailbox_id", LargeBinary(16), primary_key=True),
     Column("uidvalidity", BigInteger, nullable=False, comment="last one given, never used again"),
+    Column(
+        "vacated",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="greatest UIDVALIDITY of a folder that left its name: was deleted or renamed",
+    ),
+)
+
+SUBSCRIPTION: Final = Table(
+    "subscription",
+    METADATA,
+    Column("mailbox_id", LargeBinary(16), primary_key=True),
+    Column(
+        "name",
+        Text,
+        primary_key=True,
+        comment="subscribed by a client, whether or not a folder has it",
+    ),
+    sqlite_with_rowid=False,
 )
 
 FOLDER: Final = Table(
@@ -46,6 +66,13 @@ FOLDER: Final = Table(
         BigInteger,
         nullable=False,
         comment="last modseq of a change that was no addition: spares readers a search by modseq",
+    ),
+    Column(
+        "recent_from",
+        BigInteger,
+        nullable=False,
+        server_default="1",
+        comment="least UID of which no session was told: Recent, RFC 3501 section 2.3.2",
     ),
     Column("special_use", Text),
     Column("subscribed", Boolean, nullable=False),

@@ -1,6 +1,6 @@
 r"""Names of flags (RFC 3501 section 2.3.2): five of the system, the rest keywords.
 
-``\Recent`` can be neither stored nor met here: it is gone in IMAP4rev2 and always empty with us.
+``\Recent`` cannot be stored: it belongs to the session and not to the message.
 """
 
 from typing import Final

@@ -26,7 +26,12 @@ CHARSETS: Final = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """ALL (and OLD: no message is recent)."""
+    """ALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentKey:
+    """RECENT: of which no earlier session was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class NoneOf:
 
 SearchKey = (
     Everything
+    | RecentKey
     | SequenceKey
     | FlagKey
     | DateKey
@@ -235,16 +241,15 @@ class _Parser:
             return NoneOf(FlagKey(_FLAG_WORDS[word[2:]]))
         if word in _PLAIN:
             return _PLAIN[word]
+        if word not in _WITH_ARGUMENT:
+            raise GrammarError("Unknown search key")
         cursor.space()
         if word in _ADDRESS_WORDS:
             return HeaderKey(_ADDRESS_WORDS[word], self._text())
         if word in _DATE_WORDS:
             relation, sent = _DATE_WORDS[word]
             return DateKey(relation, cursor.day(), sent)
-        reader = _ARGUMENTS.get(word)
-        if reader is None:
-            raise GrammarError("Unknown search key")
-        return reader(self, depth)
+        return _ARGUMENTS[word](self, depth)
 
     def _text(self) -> str:
         raw = without_nul(self._cursor.astring())
@@ -324,9 +329,9 @@ class _Parser:
 
 _PLAIN: Final[dict[bytes, SearchKey]] = {
     b"ALL": Everything(),
-    b"OLD": Everything(),
-    b"RECENT": NoneOf(Everything()),
-    b"NEW": NoneOf(Everything()),
+    b"OLD": NoneOf(RecentKey()),
+    b"RECENT": RecentKey(),
+    b"NEW": AllOf((RecentKey(), NoneOf(FlagKey("\\Seen")))),
 }
 _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"SUBJECT": _Parser.subject,
@@ -344,6 +349,7 @@ _ARGUMENTS: Final[dict[bytes, Callable[[_Parser, int], SearchKey]]] = {
     b"NOT": _Parser.negation,
     b"OR": _Parser.alternative,
 }
+_WITH_ARGUMENT: Final = _ADDRESS_WORDS.keys() | _DATE_WORDS.keys() | _ARGUMENTS.keys()
 
 
 def _conjunction(keys: list[SearchKey]) -> SearchKey:

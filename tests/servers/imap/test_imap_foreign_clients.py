@@ -44,7 +44,7 @@ async def test_aioimaplib_is_told_of_a_delivery_while_it_idles(site, process):
     idle = await client.idle_start(timeout=60)
     await process.deliver(site.mailbox.id, a_mail())
 
-    assert await asyncio.wait_for(client.wait_server_push(), 5) == [b"1 EXISTS"]
+    assert await asyncio.wait_for(client.wait_server_push(), 5) == [b"1 EXISTS", b"1 RECENT"]
     client.idle_done()
     await asyncio.wait_for(idle, 5)
     assert (await client.logout()).result == "OK"

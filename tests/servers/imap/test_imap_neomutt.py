@@ -10,8 +10,8 @@ import pytest
 from tests.servers.imap.imap_site import LOGIN, PASSWORD, a_mail
 
 
-async def run_neomutt(program, site, process, folder, keys: str) -> bytes:
-    """Open INBOX, press keys, leave; what was shown on the screen."""
+async def run_neomutt(program, site, process, folder, keys: str) -> None:
+    """Open INBOX, press keys, leave."""
     config = folder / "neomuttrc"
     config.write_text(
         f"set imap_user='{LOGIN}'\nset imap_pass='{PASSWORD}'\n"
@@ -53,7 +53,6 @@ async def run_neomutt(program, site, process, folder, keys: str) -> bytes:
         os.close(terminal)
         os.close(main)
     assert neomutt.returncode == 0, bytes(shown[-3_000:])
-    return bytes(shown)
 
 
 @pytest.mark.long
@@ -65,16 +64,17 @@ async def test_neomutt_reads_flags_moves_and_deletes(site, process, connect, tmp
         await process.deliver(site.mailbox.id, a_mail(f"Patient {number}", number=number))
     client = await connect(process)
 
-    shown = await run_neomutt(
+    await run_neomutt(
         program, site, process, tmp_path,
-        "<first-entry><display-message><exit>"  # reads 1
+        f"<first-entry><display-message><exit><pipe-message>cat > {tmp_path}/read<enter>"
         "2<enter><flag-message>"
         "3<enter><delete-message>"
         "5<enter><save-message>=Archives<enter>"
         "<tag-pattern>~s\\\"Patient 1[0-9]\\\"<enter><tag-prefix><copy-message>=Corbeille<enter>"
         "<sync-mailbox><quit>",
     )  # fmt: skip
-    assert b"Patient 19" in shown
+    # Not what is on the screen: between two keys it is not always drawn.
+    assert b"<0@medecins.example>" in (tmp_path / "read").read_bytes()
     await client.ok("SELECT INBOX")
     lines = b"\n".join(await client.ok("UID FETCH 1:* (FLAGS)"))
     assert b"UID 1 FLAGS (\\Seen)" in lines
@@ -89,14 +89,11 @@ async def test_neomutt_reads_flags_moves_and_deletes(site, process, connect, tmp
     await client.ok("SELECT INBOX")
     await client.ok("UID STORE 7 +FLAGS.SILENT (\\Flagged)")
     await client.ok("UID MOVE 8 Archives")
-    shown = await run_neomutt(
-        program,
-        site,
-        process,
-        tmp_path,
+    await run_neomutt(
+        program, site, process, tmp_path,
         "<limit>~F<enter><tag-pattern>.<enter><tag-prefix><clear-flag>!<sync-mailbox><quit>",
-    )
-    assert b"Patient 6" in shown and b"Patient 1" in shown
+    )  # fmt: skip
+    # Both flags are gone: it had seen the one that was new.
     assert await client.ok("SEARCH FLAGGED") == [
         b"* SEARCH",
         b"* 2 FETCH (UID 2 FLAGS ())",

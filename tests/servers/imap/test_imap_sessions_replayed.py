@@ -100,7 +100,7 @@ async def test_thunderbird_discovers_reads_flags_moves_and_stores(site, process,
     )
     assert re.match(rb"40 OK \[APPENDUID \d+ 1\]", (await client.until(b"40"))[-1])
     assert await client.ok('STATUS "Envoy&AOk-s" (UIDNEXT MESSAGES UNSEEN RECENT)') == [
-        b'* STATUS "Envoy&AOk-s" (UIDNEXT 2 MESSAGES 1 UNSEEN 0 RECENT 0)'
+        b'* STATUS "Envoy&AOk-s" (UIDNEXT 2 MESSAGES 1 UNSEEN 0 RECENT 1)'
     ]
     client.send(b"41 IDLE\r\n")
     assert (await client.line()).startswith(b"+ ")

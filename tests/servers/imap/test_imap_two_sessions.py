@@ -31,6 +31,7 @@ async def test_an_expunge_waits_for_a_command_that_may_tell_it(site, pair):
         b"* 2 FETCH (UID 3 FLAGS ())",
         b"* 3 FETCH (UID 5 FLAGS (\\Flagged))",
     ]
+    await site.settled()
     assert await one.ok("NOOP") == [b"* 3 FETCH (UID 5 FLAGS (\\Flagged))"]
 
 

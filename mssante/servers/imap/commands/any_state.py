@@ -30,7 +30,7 @@ async def enable(session: Session, command: Enable) -> None:
 
 async def logout(session: Session, _command: Logout) -> Reply:
     """LOGOUT."""
-    session.unselect()
+    await session.leave()
     session.write("* BYE Logging out\r\n")
     session.state = State.LOGOUT
     return Reply("OK", "LOGOUT completed")

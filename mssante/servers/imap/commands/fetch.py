@@ -16,7 +16,6 @@ from typing import Final
 from mssante.mail.model import FlagOperation, Flags, FolderRow, StoredMessage
 from mssante.mail.ports import BlobUnreadable
 from mssante.mail.view import Columns
-from mssante.servers.imap.flag_texts import FlagTexts
 from mssante.servers.imap.replies import Reply
 from mssante.servers.imap.selected import Picked, Selected
 from mssante.servers.imap.session import Session, StreamBroken
@@ -61,6 +60,7 @@ async def fetch(session: Session, command: Fetch) -> Reply | None:
     if not selected.read_only and any(not section.peek for section in sections):
         newly_seen = await _mark_seen(session, picked)
         picked = _pick(selected, command)
+    session.write(selected.keyword_updates())
     complete = True
     if set(items) <= _IN_COLUMNS:
         await _fetch_columns(session, picked, items)
@@ -104,7 +104,7 @@ async def _mark_seen(session: Session, picked: Picked) -> frozenset[int]:
 
 async def _fetch_columns(session: Session, picked: Picked, items: Sequence[FetchItem]) -> None:
     for piece in _pieces(picked):
-        lines = _lines(piece, items, session.selected.texts, end=")\r\n")
+        lines = _lines(piece, items, session.selected, end=")\r\n")
         session.write("".join(lines))
         if len(piece.numbers) == _SLICE:
             await session.wire.give_way()
@@ -121,10 +121,12 @@ def _pieces(picked: Picked) -> Iterator[Picked]:
         )
 
 
-def _lines(picked: Picked, items: Sequence[FetchItem], texts: FlagTexts, *, end: str) -> list[str]:
+def _lines(
+    picked: Picked, items: Sequence[FetchItem], selected: Selected, *, end: str
+) -> list[str]:
     """The responses of some messages as far as the columns can say them."""
     template = f"* %d FETCH ({' '.join(_item_template(item) for item in items)}{end}"
-    values = [_column(item, picked.columns, picked.indexes, texts) for item in items]
+    values = [_column(item, picked.columns, picked.indexes, selected) for item in items]
     return [template % row for row in zip(picked.numbers, *values, strict=True)]
 
 
@@ -134,7 +136,7 @@ def _item_template(item: FetchItem) -> str:
 
 
 def _column(
-    item: FetchItem, columns: Columns, indexes: Sequence[int], texts: FlagTexts
+    item: FetchItem, columns: Columns, indexes: Sequence[int], selected: Selected
 ) -> Sequence[int] | Sequence[str]:
     match item:
         case Attribute.UID:
@@ -148,11 +150,19 @@ def _column(
         case Attribute.THREADID:
             return [NO_THREAD] * len(indexes)
         case Attribute.FLAGS:
-            return [texts[flags] for flags in _cut(columns.flags, indexes)]
+            return _flags(columns, indexes, selected)
         case Attribute.INTERNALDATE:
             return [internal_date(date) for date in _cut(columns.dates, indexes)]
         case _:
             raise AssertionError("not in the columns")
+
+
+def _flags(columns: Columns, indexes: Sequence[int], selected: Selected) -> list[str]:
+    flags, uids = _cut(columns.flags, indexes), _cut(columns.uids, indexes)
+    if not uids or uids[-1] < selected.recent_from:
+        texts = selected.texts
+        return [texts[each] for each in flags]
+    return [selected.flags_text(uid, each) for uid, each in zip(uids, flags, strict=True)]
 
 
 def _cut(column: Sequence[int], indexes: Sequence[int]) -> Sequence[int]:
@@ -190,7 +200,7 @@ async def _fetch_messages(
     done = 0
     try:
         for piece in _pieces(picked):
-            lines = _lines(piece, quick, selected.texts, end=between)
+            lines = _lines(piece, quick, selected, end=between)
             starts = dict(zip(piece.uids, lines, strict=True))
             rows = piece.columns.rows(piece.indexes)
             async with aclosing(service.messages(selected.view, rows)) as messages:
@@ -216,14 +226,13 @@ def _unasked_when_seen(
     r"""Makes the end of a response whose FETCH has set \Seen: what the client must hear of it
     beyond the items that it asked for (RFC 3501 section 6.4.5, RFC 7162 section 3.2.4).
     """
-    texts = selected.texts
     wanted = (Attribute.UID, Attribute.MODSEQ) if selected.tells_modseqs else ()
     missing = [item for item in (Attribute.FLAGS, *wanted) if item not in items]
     template = "".join(f" {_item_template(item)}" for item in missing) + ")\r\n"
 
     def tail(row: FolderRow) -> bytes:
         values = {
-            Attribute.FLAGS: texts[row.flags],
+            Attribute.FLAGS: selected.flags_text(row.uid, row.flags),
             Attribute.UID: row.uid,
             Attribute.MODSEQ: row.modseq,
         }

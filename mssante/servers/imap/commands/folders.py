@@ -52,8 +52,17 @@ async def _special_use(session: Session, command: Create) -> SpecialUse:
 
 
 async def delete(session: Session, command: Delete) -> None:
-    """DELETE."""
-    await session.service.delete_folder(session.identity, command.mailbox)
+    """DELETE; what is below stays, and the name is then one that cannot be selected."""
+    try:
+        await session.service.delete_folder(session.identity, command.mailbox)
+    except Refusal as refusal:
+        if refusal.reason is not Reason.MAILBOX_NONEXISTENT:
+            raise
+        names = [folder.name for folder in await session.service.folders(session.identity)]
+        if command.mailbox not in names_above(names):
+            raise
+        # RFC 3501 section 6.3.4: an error; the code is that of RFC 9051.
+        raise Rejected("NO", "Only mailboxes below it are left", "HASCHILDREN") from refusal
 
 
 async def rename(session: Session, command: Rename) -> None:
@@ -73,20 +82,19 @@ def _check_name(name: str) -> None:
 async def subscribe(session: Session, command: Subscribe) -> None:
     """SUBSCRIBE and UNSUBSCRIBE.
 
-    Names above a mailbox, and unsubscribing what is not there, are no error: clients that do so
-    repeat it until it succeeds.
+    Names above a mailbox can be subscribed, too, and unsubscribing what is not there is no error:
+    clients that do so repeat it until it succeeds.
+
+    Raises:
+        Refusal: MAILBOX_NONEXISTENT, to subscribe a name that is nowhere.
     """
-    service, identity = session.service, session.identity
-    try:
-        folder = await service.folder(identity, command.mailbox)
-    except Refusal as refusal:
-        if refusal.reason is not Reason.MAILBOX_NONEXISTENT:
-            raise
-        names = [folder.name for folder in await service.folders(identity)]
-        if command.subscribed and command.mailbox not in names_above(names):
-            raise
-    else:
-        await service.set_subscribed(folder, subscribed=command.subscribed)
+    service, identity, name = session.service, session.identity, command.mailbox
+    if command.subscribed:
+        names = {folder.name for folder in await service.folders(identity)}
+        known = names | names_above(names) | await service.subscriptions(identity)
+        if name not in known:
+            raise Refusal(Reason.MAILBOX_NONEXISTENT)
+    await service.set_subscribed(identity, name, subscribed=command.subscribed)
 
 
 async def status(session: Session, command: Status) -> None:
@@ -112,7 +120,7 @@ def _told(item: StatusItem, folder: Folder, counts: FolderStatus, max_message: i
         case StatusItem.MESSAGES:
             return counts.messages
         case StatusItem.RECENT:
-            return 0
+            return counts.recent
         case StatusItem.UIDNEXT:
             return counts.uidnext
         case StatusItem.UIDVALIDITY:

@@ -23,10 +23,10 @@ _CRITERIA: Final = (ListSelection.SUBSCRIBED, ListSelection.SPECIAL_USE)
 
 async def list_subscribed(session: Session, command: ListSubscribed) -> None:
     r"""LSUB: a name above a subscribed one that the pattern does not reach is told as ``\Noselect``
-    (RFC 3501 section 6.3.9).
+    (RFC 3501 section 6.3.9), and so is one that no mailbox has any more.
     """
-    folders = await session.service.folders(session.identity)
-    subscribed = {folder.name: folder for folder in folders if folder.subscribed}
+    names = await _names(session, with_subscriptions=True)
+    subscribed = {name: each for name, each in names.items() if each is None or each.subscribed}
     above = names_above(subscribed)
     pattern = ListPattern(inbox_in_capitals(command.reference + command.pattern))
     matching = {name for name in above | subscribed.keys() if pattern.matches(name)}
@@ -42,9 +42,18 @@ async def list_mailboxes(session: Session, command: ListMailboxes) -> None:
         # Asks for the separator (RFC 3501 section 6.3.8).
         session.write(f'* LIST (\\Noselect) "{SEPARATOR}" ""\r\n')
         return
-    folders = {folder.name: folder for folder in await session.service.folders(session.identity)}
-    for listed in _listed(command, folders):
+    names = await _names(session, with_subscriptions=command.extended)
+    for listed in _listed(command, names):
         await _write(session, command, listed)
+
+
+async def _names(session: Session, *, with_subscriptions: bool) -> dict[str, Folder | None]:
+    """The folders by name, and what is subscribed without one where that is wanted."""
+    names: dict[str, Folder | None] = {}
+    if with_subscriptions:
+        names = dict.fromkeys(await session.service.subscriptions(session.identity))
+    names.update((each.name, each) for each in await session.service.folders(session.identity))
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class _Listed:
 
     name: str
     folder: Folder | None
+    is_subscribed: bool
     has_children: bool
     selected: bool
     """Whether it fulfils the criteria itself; if not, something below it does."""
@@ -60,11 +70,15 @@ class _Listed:
     """Whether CHILDINFO is told: something below it fulfils the criteria (RFC 5258 3.5)."""
 
 
-def _listed(command: ListMailboxes, folders: dict[str, Folder]) -> Iterable[_Listed]:
+def _listed(command: ListMailboxes, names: dict[str, Folder | None]) -> Iterable[_Listed]:
+    """What is to be told of `names`: the folders, and what is subscribed without one."""
     criteria = [each for each in _CRITERIA if each in command.selection]
+    folders = {name for name, folder in names.items() if folder is not None}
     selected = {
-        name for name, folder in folders.items() if all(_fulfils(folder, each) for each in criteria)
+        name for name, folder in names.items() if all(_fulfils(folder, each) for each in criteria)
     }
+    if ListSelection.SUBSCRIBED not in criteria:
+        selected &= folders
     above_any, above_selected = names_above(folders), names_above(selected)
     patterns = [
         ListPattern(inbox_in_capitals(command.reference + pattern))
@@ -73,7 +87,7 @@ def _listed(command: ListMailboxes, folders: dict[str, Folder]) -> Iterable[_Lis
     ]
     matching = {
         name
-        for name in folders.keys() | above_any
+        for name in names.keys() | above_any | above_selected
         if any(pattern.matches(name) for pattern in patterns)
     }
     recursive = ListSelection.RECURSIVEMATCH in command.selection
@@ -86,19 +100,22 @@ def _listed(command: ListMailboxes, folders: dict[str, Folder]) -> Iterable[_Lis
     else:
         shown = selected | (above_untold if command.extended else above_any)
     for name in in_order(matching & shown):
+        folder = names.get(name)
         yield _Listed(
             name,
-            folders.get(name),
+            folder,
+            is_subscribed=name in names if folder is None else folder.subscribed,
             has_children=name in above_any,
             selected=name in selected,
             child_info=recursive and name in above_selected,
         )
 
 
-def _fulfils(folder: Folder, criterion: ListSelection) -> bool:
+def _fulfils(folder: Folder | None, criterion: ListSelection) -> bool:
+    """Whether a folder, or a subscribed name without one, is among the selected."""
     if criterion is ListSelection.SUBSCRIBED:
-        return folder.subscribed
-    return folder.special_use is not None
+        return folder is None or folder.subscribed
+    return folder is not None and folder.special_use is not None
 
 
 async def _write(session: Session, command: ListMailboxes, listed: _Listed) -> None:
@@ -115,7 +132,7 @@ async def _write(session: Session, command: ListMailboxes, listed: _Listed) -> N
     asks_subscribed = (
         ListReturn.SUBSCRIBED in command.returned or ListSelection.SUBSCRIBED in command.selection
     )
-    if folder is not None and folder.subscribed and asks_subscribed:
+    if listed.is_subscribed and asks_subscribed:
         attributes.append("\\Subscribed")
     child_info = ""
     if listed.child_info:

@@ -21,9 +21,8 @@ async def search(session: Session, command: Search) -> None:
         return picked.indexes
 
     columns = everything.columns
-    found = await MailSearch(session.service, selected.view, columns, named).run(
-        command.key, everything.indexes
-    )
+    work = MailSearch(session.service, selected.view, columns, named, selected.recent_from)
+    found = await work.run(command.key, everything.indexes)
     if command.uid:
         answers = [columns.uids[index] for index in found]
     elif isinstance(everything.indexes, range):  # nothing went: the row of message n is n - 1

@@ -10,13 +10,23 @@ from mssante.wire.imap.object_ids import mailbox_id
 
 async def select(session: Session, command: Select) -> Reply:
     """SELECT and EXAMINE; one that fails leaves no mailbox selected."""
-    session.unselect()
+    if session.selected_or_none is not None:
+        await session.leave()
+        # Says to which mailbox the responses around it belong (RFC 7162 section 3.2.11).
+        session.write("* OK [CLOSED] Previous mailbox closed\r\n")
     folder = await session.service.folder(session.identity, command.mailbox)
     view = await session.service.open_view(session.identity, folder)
-    selected = Selected(folder, view, read_only=command.read_only)
+    recent_from = folder.recent_from
+    if not command.read_only:
+        try:
+            recent_from = await session.service.claim_recent(folder, view.uidnext)
+        except BaseException:
+            session.service.close_view(view)
+            raise
+    selected = Selected(folder, view, recent_from, read_only=command.read_only)
     session.select(selected)
     lines = selected.flag_lines()
-    lines.append(f"* {selected.exists} EXISTS\r\n* 0 RECENT\r\n")
+    lines.append(f"* {selected.exists} EXISTS\r\n* {selected.recent} RECENT\r\n")
     first_unseen = view.first_without(int(Flags.SEEN))
     if first_unseen is not None:
         lines.append(f"* OK [UNSEEN {first_unseen + 1}] First unseen message\r\n")
@@ -40,9 +50,9 @@ async def close(session: Session, _command: Close) -> None:
     if not selected.read_only:
         view = selected.view
         await session.service.expunge(session.identity, view, view.uids_with(int(Flags.DELETED)))
-    session.unselect()
+    await session.leave()
 
 
 async def unselect(session: Session, _command: Unselect) -> None:
     """UNSELECT: like CLOSE, but removes nothing."""
-    session.unselect()
+    await session.leave()

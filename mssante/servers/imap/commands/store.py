@@ -36,6 +36,7 @@ async def store(session: Session, command: Store) -> Reply | None:
     )
     if changes.rows:
         selected.own_modseqs.add(changes.highestmodseq)
+    session.write(selected.keyword_updates())
     outcome = _outcome(selected, command, dict(zip(uids, expected, strict=True)), changes)
     session.write("".join(_lines(selected, command, outcome)))
     return _reply(selected, command, outcome, missing=picked.missing)
@@ -90,7 +91,7 @@ def _lines(selected: Selected, command: Store, outcome: _Outcome) -> list[str]:
     A CONDSTORE-aware client hears the new mod-sequences also of a silent STORE; and, so that it
     need not ask, how the messages are that failed the test.
     """
-    columns, texts = selected.view.columns, selected.texts
+    columns = selected.view.columns
     aware, conditional = selected.tells_modseqs, command.unchanged_since is not None
     lines = []
     for uid, wanted in outcome.expected.items():
@@ -104,7 +105,7 @@ def _lines(selected: Selected, command: Store, outcome: _Outcome) -> list[str]:
             items.append(f"UID {uid}")
         says_flags = not command.silent or flags != wanted or uid in outcome.failed
         if says_flags:
-            items.append(f"FLAGS {texts[flags]}")
+            items.append(f"FLAGS {selected.flags_text(uid, flags)}")
         says_modseq = aware and (says_flags or conditional or uid in outcome.changed)
         if says_modseq:
             items.append(f"MODSEQ ({columns.modseqs[index]})")
