@@ -2,7 +2,8 @@
 
     .venv/bin/python scripts/benchmark.py [--rounds 3] [--workers 2] [--connections 20] [--json FILE]
 
-The server seals text5k and cda100k; signed100k is the same document signed by the sender's own
+relay5k goes to a member of a second operator on the same machine, over mutual TLS, sealed and with
+DKIM. The server seals text5k and cda100k; signed100k is the same document signed by the sender's own
 client, so that the server verifies instead. Measures accepted, delivered and filed messages per second, the server's CPU for each message, and
 the time from the 250 to the EXISTS that an idling client sees. Client and server share the machine,
 so rates are bounded by both; CPU per message is the steadier figure. Each rate is also given as a
@@ -43,6 +44,20 @@ GOALS = {
     "signed100k": "the same goal: the server verifies in place of sealing",
     "latency": "goal: p50 10 ms, p99 50 ms",
 }
+
+
+@dataclass
+class Relayed:
+    """One round of messages to the other operator."""
+
+    messages: int
+    accepted_per_s: float
+    delivered_per_s: float
+    """In the recipients' mailboxes at the other operator."""
+    sender_cpu_ms: float
+    """Of the operator that sends: submission, sealing, DKIM, queue, relay."""
+    receiver_cpu_ms: float
+    """Of the operator that receives: reception, verification, delivery."""
 
 
 @dataclass
@@ -272,6 +287,47 @@ async def load(instance: Instance, kind: str, messages: int, connections: int) -
     )
 
 
+async def relayed(here: Instance, there: Instance, messages: int, connections: int) -> Relayed:
+    """From members here to members of the other operator."""
+    sender, run = here.accounts("professional")[0], secrets.token_hex(4)
+    recipients = there.accounts("professional")
+    ready = [
+        (one["address"], content("text5k", sender, one, n, run))
+        for n, one in ((n, recipients[n % len(recipients)]) for n in range(messages))
+    ]
+    data = next(there.directory.rglob("mail.sqlite"))
+    delivered = "SELECT count(*) FROM mail_effect WHERE kind = 'deliver'"
+    base = count(data, delivered)
+    clients = [await Client(here, sender).open() for _ in range(connections)]
+    queue = iter(ready)
+
+    async def work(client: Client) -> None:
+        for address, message in queue:
+            await client.send(address, message)
+
+    before = cpu_seconds(here), cpu_seconds(there)
+    started = time.perf_counter()
+    await asyncio.gather(*(work(client) for client in clients))
+    accepted = time.perf_counter() - started
+    while count(data, delivered) < base + messages:
+        if time.perf_counter() - started > 120:
+            raise RuntimeError(f"{base + messages - count(data, delivered)} messages are missing")
+        await asyncio.sleep(0.01)
+    took = time.perf_counter() - started
+    while here.relays_waiting() or not (here.spool_is_empty() and there.spool_is_empty()):
+        await asyncio.sleep(0.05)
+    used = cpu_seconds(here) - before[0], cpu_seconds(there) - before[1]
+    for client in clients:
+        await client.close()
+    return Relayed(
+        messages,
+        messages / accepted,
+        messages / took,
+        1000 * used[0] / messages,
+        1000 * used[1] / messages,
+    )
+
+
 async def latency(instance: Instance, messages: int) -> list[float]:
     """Milliseconds from each 250 to the EXISTS at an idling client."""
     sender, reader = instance.accounts("professional")[:2]
@@ -321,6 +377,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mssante-bench-"))
     instance = Instance(folder / "instance").init("--demo-accounts", "20")
+    neighbour = Instance(folder / "neighbour")
     instance.start(workers=options.workers)
     try:
         results = [
@@ -329,13 +386,30 @@ def main() -> int:
             for kind in KINDS
         ][len(KINDS) :]  # the first round warms up
         waits = uvloop.run(latency(instance, 200))
+        instance.stop()
+        neighbour.init(
+            "--domain", "acacias.mssante.example", "--demo-accounts", "20",
+            "--beside", str(instance.directory),
+        )  # fmt: skip
+        for each in (instance, neighbour):
+            each.start(workers=options.workers)
+        pairs = [
+            uvloop.run(relayed(instance, neighbour, options.messages, options.connections))
+            for _ in range(options.rounds + 1)
+        ][1:]
     finally:
         instance.stop()
+        neighbour.stop()
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     report(results, waits)
+    report_relayed(pairs)
     if options.json:
-        summary = {"results": [asdict(one) for one in results], "exists_ms": waits}
+        summary = {
+            "results": [asdict(one) for one in results],
+            "relayed": [asdict(one) for one in pairs],
+            "exists_ms": waits,
+        }
         options.json.write_text(json.dumps(summary, indent=1))
     return 0
 
@@ -362,6 +436,18 @@ def report(results: list[Result], waits: list[float]) -> None:
     print(
         f"250 to EXISTS at an idling client: p50 {quantiles[49]:.1f} ms, p99 {quantiles[98]:.1f} ms "
         f"({len(waits)} messages)\n         {GOALS['latency']}"
+    )
+
+
+def report_relayed(pairs: list[Relayed]) -> None:
+    def median(name: str) -> float:
+        return statistics.median(getattr(one, name) for one in pairs)
+
+    print(
+        f"relay5k: accepted {median('accepted_per_s'):.0f}/s, delivered at the other operator "
+        f"{median('delivered_per_s'):.0f}/s; CPU for each message {median('sender_cpu_ms'):.2f} ms where it is "
+        f"sent, {median('receiver_cpu_ms'):.2f} ms where it arrives\n"
+        "         both operators and the clients share this machine"
     )
 
 
