@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import uvloop
@@ -33,6 +34,7 @@ from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
+from mssante.renewal import Fetcher, FileWatch, Renewable
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
@@ -42,7 +44,7 @@ from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
 from mssante.settings import Settings
-from mssante.storage import versions
+from mssante.storage import trust_files, versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
@@ -56,6 +58,8 @@ from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.peers import PeerJudge, PeerPolicy
+from mssante.trust.whitelist import AgeLimit
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -185,6 +189,13 @@ class Worker:
         self._stores = stores
         self._spools = spools
         self._tls = server_context(settings.tls.certificate, settings.tls.key)
+        self._peers = PeerJudge(
+            trust_files.peer_trust(settings),
+            PeerPolicy(
+                client_usages=settings.trust.peer_usages,
+                revocation_must_be_known=settings.trust.revocation == "hard",
+            ),
+        )
         audit_log = StoredAuditLog(stores.databases["directory"], stores.clock)
         self.authenticator = Authenticator(
             stores.directory,
@@ -249,17 +260,20 @@ class Worker:
         self.reception = ReceptionServer(
             ReceptionServices(
                 arrival=Arrival(
-                    stores.directory, stores.white_list, patient_domains, operator.domain, limits
+                    stores.directory,
+                    stores.white_list,
+                    patient_domains,
+                    operator.domain,
+                    limits,
+                    list_age(stores),
                 ),
+                peers=self._peers,
+                clock=stores.clock,
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
             ),
-            tls=server_context(
-                settings.tls.operator_certificate,
-                settings.tls.operator_key,
-                client_ca=settings.tls.peer_ca,
-            ),
-            **smtp,
+            tls=trust_files.peer_tls(settings),
+            **{name: value for name, value in smtp.items() if name != "clock"},
         )
         self.imap = ImapServer(
             self.mailboxes,
@@ -272,6 +286,34 @@ class Worker:
             ),
             memory,
         )
+
+    def renewables(self) -> list[Renewable]:
+        """What this worker loads again when its files change."""
+        settings, tls = self._stores.settings, self._stores.settings.tls
+
+        def members() -> Callable[[], None]:
+            server_context(tls.certificate, tls.key)  # a pair that is broken changes nothing
+            return lambda: self._tls.load_cert_chain(tls.certificate, tls.key)
+
+        def operators() -> Callable[[], None]:
+            return partial(self.reception.renew, trust_files.peer_tls(settings))
+
+        def peers() -> Callable[[], None]:
+            return partial(self._peers.renew, trust_files.peer_trust(settings))
+
+        return [
+            Renewable("certificate for members", lambda: (tls.certificate, tls.key), members),
+            Renewable(
+                "certificate for operators",
+                lambda: (tls.operator_certificate, tls.operator_key),
+                operators,
+            ),
+            Renewable(
+                "authorities and revocation lists",
+                lambda: trust_files.peer_files(settings),
+                peers,
+            ),
+        ]
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""
@@ -307,6 +349,12 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def list_age(stores: Stores) -> AgeLimit:
+    """The age from which the white list is believed no more; for both doors to other operators."""
+    hours = stores.settings.trust.max_age_hours
+    return AgeLimit(stores.white_list, stores.clock, timedelta(hours=hours) if hours else None)
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
@@ -380,9 +428,17 @@ async def _serve(
             dict(stores.databases) if is_first else None,
         )
         stack.push_async_callback(upkeep.close)
+        fetcher = Fetcher(settings, stores.white_list, stores.clock)
+        stack.push_async_callback(fetcher.close)
+        watch = FileWatch(worker.renewables())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.ask)
         try:
             await worker.start(listening)
             upkeep.start()
+            if is_first:
+                fetcher.start()
+            watching = asyncio.create_task(watch.run())
+            stack.callback(watching.cancel)
             ready()
             await stopping.wait()
         finally:

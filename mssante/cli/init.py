@@ -23,6 +23,7 @@ from mssante.settings import Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
+from mssante.trust.list_signature import ListPolicy
 from mssante.trust.names import name_of, subject_in
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
@@ -150,7 +151,7 @@ def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
     ]
     content = write_white_list(SystemClock().now(), listings)
     pki.write_new(instance.settings.directory / DEMO_WHITE_LIST, content, mode=0o600)
-    instance.run(instance.white_list.replace(content, act("init --demo"), accept_signed=False))
+    instance.run(instance.white_list.replace(content, act("init --demo"), ListPolicy()))
 
 
 def _domains(settings: Settings) -> None:

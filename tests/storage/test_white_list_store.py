@@ -7,6 +7,7 @@ from mssante.directory.ports import Act
 from mssante.storage.schema.directory import AUDIT
 from mssante.storage.versions import DIRECTORY
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.reader import WhiteListRefused, read_white_list
 from mssante.wire.x500 import DistinguishedName
 from tests.support.white_lists import ENTRIES, ONE, OTHER_OF_ONE, SIGNATURE, TWO, white_list
@@ -27,8 +28,7 @@ def store(database, clock):
 
 
 async def replace(store, content, **options):
-    options.setdefault("accept_signed", False)
-    return await store.replace(content, ACT, **options)
+    return await store.replace(content, ACT, options.pop("policy", ListPolicy()), **options)
 
 
 async def audited(database):
@@ -91,9 +91,3 @@ async def test_a_list_that_is_refused_changes_nothing_and_is_audited(
     entries = await audited(database)
     assert [entry["outcome"] for entry in entries] == ["done", word]
     assert entries[0]["facts"]["listings"] == 4
-
-
-async def test_a_signed_list_that_is_allowed_says_so(store):
-    await replace(store, white_list(signature=SIGNATURE), accept_signed=True)
-
-    assert (await store.standing()).signed

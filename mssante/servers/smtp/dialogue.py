@@ -6,7 +6,6 @@ reply out. Who may speak and what is asked of a message is each listener's own.
 import asyncio
 import errno
 import logging
-import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance, ByteBudget, ByteShare, ConnectionLimits
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
+from mssante.servers.tls import why_no_handshake
 from mssante.wire.smtp.commands import (
     MAX_COMMAND_LINE,
     CommandError,
@@ -90,7 +90,11 @@ class Witnessed:
     actor: OpaqueId | None = None
     subject: OpaqueId | None = None
     operator: str = ""
-    """Name in the peer's certificate: public, of a legal person."""
+    """Name in the peer's certificate, which is believed: public, of a legal person."""
+    certificate: str = ""
+    """SHA-256 of the certificate that the peer showed, in hex, believed or not."""
+    claimed: str = ""
+    """The name in a certificate that is not believed: anybody may have written it."""
 
 
 class SmtpSession(SmtpConnection):
@@ -342,7 +346,11 @@ class SmtpSession(SmtpConnection):
         facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
         if who.operator:
             facts["operator"] = who.operator
+        if who.certificate:
+            facts["certificate"] = who.certificate
         personal = {"peer": self._peer}
+        if who.claimed:
+            personal["claimed"] = who.claimed
         if about is not None:
             personal["address"] = str(about)
         entry = AuditEntry(
@@ -354,15 +362,14 @@ class SmtpSession(SmtpConnection):
             facts=facts,
             personal=personal,
         )
-        speaker = who.actor or who.operator or self._peer
+        speaker = who.actor or who.operator or who.certificate or self._peer
         key = (action, refusal.reason, speaker, about.key if about else "")
         await self._shared.audit.record(key, entry)
 
     def _note_failed_handshake(self, cause: BaseException | None) -> None:
-        """What TLS refuses by itself (an unknown authority, an expired certificate) is audited, too."""
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            refusal = Refusal(Reason.CERTIFICATE_REQUIRED, cause.verify_message)
-            _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
+        """Audit why TLS did not come about; condensed, as every refusal is."""
+        refusal = Refusal(Reason.HANDSHAKE_FAILED, why_no_handshake(cause))
+        _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
 
     def _finish_anyway(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = self.loop.create_task(work)

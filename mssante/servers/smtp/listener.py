@@ -30,7 +30,7 @@ class SmtpServer(ABC):
         *,
         max_size: int,
         hostname: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         audit: AuditLog,
         clock: Clock,
         limits: SessionLimits | None = None,
@@ -42,7 +42,8 @@ class SmtpServer(ABC):
         on_accepted: called after a message is durable.
         max_size: octets of one message.
         hostname: our name in the greeting and in the answer to EHLO.
-        tls: of every socket. To renew the certificate, load it into this context.
+        tls: of every socket. To renew the certificate, load it into this context. None where the
+            sessions bring their own TLS.
         audit: where refusals are recorded (admissions are, by the spool).
         clock: the one clock.
         limits: of one session.

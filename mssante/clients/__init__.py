@@ -1,0 +1,1 @@
+"""The outbound network: what we ask of others."""
