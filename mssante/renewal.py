@@ -90,7 +90,7 @@ class FileWatch:
                     extra={"what": item.what, "why": str(error)},
                 )
             else:
-                level = logging.DEBUG if first else logging.INFO
+                level = logging.DEBUG if first and not everything else logging.INFO
                 _LOG.log(level, "files were loaded again", extra={"what": item.what})
 
 
@@ -164,7 +164,7 @@ class Fetcher:
         self._settings = settings
         self._white_list = white_list
         self._clock = clock
-        self._warned: dict[tuple[Path, datetime], int] = {}
+        self._warned: dict[tuple[str, Path, datetime], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -243,7 +243,7 @@ class Fetcher:
         now = self._clock.now()
         for shown in await asyncio.to_thread(trust_files.shown_certificates, self._settings):
             due = shown.certificate.warning_due(now)
-            key = (shown.file, shown.certificate.not_after)
+            key = (shown.use, shown.file, shown.certificate.not_after)
             if due is None or self._warned.get(key) == due:
                 continue
             self._warned[key] = due

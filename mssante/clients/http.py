@@ -79,6 +79,8 @@ def fetch(request: Request) -> Answer:
     ) as pool:
         try:
             return _fetch(pool, request, deadline)
+        except urllib3.exceptions.NewConnectionError:  # a kind of TimeoutError by its class
+            raise FetchFailed("unreachable") from None
         except urllib3.exceptions.SSLError:
             raise FetchFailed("tls") from None
         except urllib3.exceptions.TimeoutError:

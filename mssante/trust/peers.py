@@ -194,4 +194,5 @@ def _until(path: Path, trust: Trust, at: datetime) -> datetime:
     for one in trust.revocation_lists:
         if one.next_update_utc is not None:
             changes += [one.next_update_utc, one.next_update_utc + GRACE]
-    return min(change for change in changes if change > at)
+    # At the very instant of an end everything is still good, and nothing is remembered.
+    return min(change for change in changes if change >= at)

@@ -1,6 +1,8 @@
 """Reception from other operators: who is let in, what each refusal says and leaves in the audit."""
 
+import asyncio
 import json
+import ssl
 from datetime import timedelta
 
 import pytest
@@ -349,3 +351,92 @@ async def test_many_refused_recipients_end_the_session(tmp_path, clock):
     assert (await client.reply()).startswith("421 4.7.0")
     client.leave()
     await world.close()
+
+
+@pytest.mark.parametrize("end", ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n"])
+async def test_no_other_end_of_data_smuggles_a_second_message(world, client, end):
+    second = f"MAIL FROM:<dr@{AUTRE}>\r\nRCPT TO:<bob@{DOMAIN}>\r\nDATA\r\n"
+    content = message(sender=SENDER, body=f"a{end}{second}From: x@{AUTRE}\r\n\r\nb")
+
+    assert (await client.submit(content, sender=SENDER)).startswith("554 5.6.11")
+
+    assert (await client.say("NOOP")).startswith("250")
+    assert world.accepted == []
+
+
+async def refused_handshake(world) -> dict:
+    for _ in range(100):
+        if found := await refusals(world):
+            [refusal] = found
+            assert (refusal["action"], refusal["outcome"]) == ("STARTTLS", "handshake-failed")
+            return refusal
+        await asyncio.sleep(0.02)
+    raise AssertionError("not audited")
+
+
+async def test_a_client_that_shares_no_cipher_with_us_is_audited(world):
+    client = await Client.plain(world)
+    await client.say("EHLO mx.voisin.example")
+    await client.say("STARTTLS")
+    context = world.operator_tls("voisin")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.wait_for(client.writer.start_tls(context, server_hostname="localhost"), 10)
+
+    refusal = await refused_handshake(world)
+    assert refusal["facts"] == {"detail": "no shared cipher", "service": "reception"}
+    assert refusal["beside"] == {"peer": "127.0.0.1"}
+
+
+async def test_a_client_that_does_not_speak_tls_is_audited(world):
+    client = await Client.plain(world)
+    await client.say("EHLO mx.voisin.example")
+    await client.say("STARTTLS")
+    await client.send(b"MAIL FROM:<dr.x@voisin.example>\r\n")
+
+    refusal = await refused_handshake(world)
+
+    assert "dr.x" not in json.dumps(refusal)
+    client.leave()
+    for _ in range(100):
+        if not world.server.open_sessions:
+            break
+        await asyncio.sleep(0.02)
+    assert world.server.open_sessions == 0
+
+
+async def test_a_client_that_leaves_after_the_handshake_leaves_no_session(world):
+    client = await world.operator("voisin")
+    await client.say(f"MAIL FROM:<{SENDER}>")
+    client.leave()
+
+    for _ in range(100):
+        if not world.server.open_sessions:
+            break
+        await asyncio.sleep(0.02)
+    assert world.server.open_sessions == 0
+
+
+async def test_a_large_message_comes_whole(tmp_path, clock):
+    world = ReceptionWorld(tmp_path, clock)
+    await world.build()
+    await world.receive(max_size=20_000_000)
+    client = await world.operator("voisin")
+    content = message(*["x" * 900] * 9000, sender=SENDER)
+
+    assert (await client.submit(content, sender=SENDER)).startswith("250")
+
+    assert world.content(world.accepted[0]) == content
+    client.leave()
+    await world.close()
+
+
+async def test_a_stop_ends_what_is_open(world, client):
+    await client.say("NOOP")
+
+    await world.server.stop(grace_seconds=5)
+
+    assert (await client.reply()).startswith("421 4.3.2")
+    assert await client.closed()
