@@ -189,7 +189,7 @@ class Worker:
         self._stores = stores
         self._spools = spools
         self._tls = server_context(settings.tls.certificate, settings.tls.key)
-        self._peers = PeerJudge(
+        self.peers = PeerJudge(
             trust_files.peer_trust(settings),
             PeerPolicy(
                 client_usages=settings.trust.peer_usages,
@@ -267,7 +267,7 @@ class Worker:
                     limits,
                     list_age(stores),
                 ),
-                peers=self._peers,
+                peers=self.peers,
                 clock=stores.clock,
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
@@ -299,7 +299,7 @@ class Worker:
             return partial(self.reception.renew, trust_files.peer_tls(settings))
 
         def peers() -> Callable[[], None]:
-            return partial(self._peers.renew, trust_files.peer_trust(settings))
+            return partial(self.peers.renew, trust_files.peer_trust(settings))
 
         return [
             Renewable("certificate for members", lambda: (tls.certificate, tls.key), members),
