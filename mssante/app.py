@@ -58,6 +58,7 @@ from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.anchors import Unreadable
 from mssante.trust.peers import PeerJudge, PeerPolicy
 from mssante.trust.whitelist import AgeLimit
 
@@ -399,7 +400,11 @@ def run_worker(
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
         is_first = slot == slots[0]
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+        try:
+            uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+        except Unreadable as error:  # a file that was good when the instance started
+            _LOG.error("this worker cannot start", extra={"why": str(error)})
+            return 1
     return 0
 
 

@@ -30,7 +30,9 @@ _OPERATORS: Final = select(WHITE_LIST_ENTRY.c.operator).where(
 _DOMAINS: Final = select(WHITE_LIST_ENTRY.c.domain).where(
     WHITE_LIST_ENTRY.c.operator == bindparam("name")
 )
-_KNOWN: Final = select(WHITE_LIST.c.generated_at, WHITE_LIST.c.confirmed_at)
+_KNOWN: Final = select(
+    WHITE_LIST.c.generated_at, WHITE_LIST.c.imported_at, WHITE_LIST.c.confirmed_at
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class StoredWhiteList:
         row = await self._database.read(lambda conn: conn.execute(_KNOWN).first())
         if row is None:
             return None
-        return from_milliseconds(max(row.generated_at, row.confirmed_at or 0))
+        generated = min(row.generated_at, row.imported_at)
+        return from_milliseconds(max(generated, row.confirmed_at or 0))
 
     async def standing(self) -> Standing | None:
         """What is in force; None before the first import."""

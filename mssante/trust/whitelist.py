@@ -36,8 +36,12 @@ class Standing:
 
     @property
     def known_until(self) -> datetime:
-        """The last instant at which this was certainly the list: what its age counts from."""
-        return max(self.generated, self.confirmed or self.generated)
+        """The last instant at which this was certainly the list: what its age counts from.
+
+        A date of generation in the future makes no list younger than its import.
+        """
+        generated = min(self.generated, self.imported)
+        return max(generated, self.confirmed or generated)
 
 
 class TrustedSpace(Protocol):

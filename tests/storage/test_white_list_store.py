@@ -6,7 +6,7 @@ from sqlalchemy import select
 from mssante.directory.ports import Act
 from mssante.storage.schema.directory import AUDIT
 from mssante.storage.versions import DIRECTORY
-from mssante.storage.whitelist import StoredWhiteList
+from mssante.storage.whitelist import Origin, StoredWhiteList
 from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.reader import WhiteListRefused, read_white_list
 from mssante.wire.x500 import DistinguishedName
@@ -91,3 +91,19 @@ async def test_a_list_that_is_refused_changes_nothing_and_is_audited(
     entries = await audited(database)
     assert [entry["outcome"] for entry in entries] == ["done", word]
     assert entries[0]["facts"]["listings"] == 4
+
+
+async def test_a_lists_age_counts_from_its_date_but_never_from_the_future(store, clock):
+    assert await store.known_until() is None
+    await replace(store, white_list())
+    assert (await store.known_until()).isoformat() == "2026-11-23T03:00:00+00:00"
+
+    await replace(store, white_list(generated="2126-01-01T00:00:00Z"))
+    imported = clock.now()
+    clock.advance(hours=1)
+
+    assert await store.known_until() == imported
+    assert (await store.standing()).known_until == imported
+    await store.confirm(Origin("https://a.example/", "tag"))
+    assert await store.known_until() == clock.now()
+    assert (await store.standing()).etag == "tag"

@@ -1,5 +1,6 @@
 """Every refusal with its code, and what each leaves in the audit."""
 
+import asyncio
 import errno
 
 import pytest
@@ -328,4 +329,4 @@ async def test_a_handshake_that_fails_is_audited_with_its_reason(world):
         await asyncio.sleep(0.02)
     [entry] = entries
     assert (entry.leaf["action"], entry.leaf["outcome"]) == ("STARTTLS", "handshake-failed")
-    assert entry.leaf["facts"] == {"service": "submission", "detail": "wrong version number"}
+    assert entry.leaf["facts"] == {"service": "smtp", "detail": "wrong version number"}
