@@ -111,7 +111,9 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        self._had_terminal = _has_terminal()
+        # nohup(1) leaves the signal ignored: its terminal may go.
+        unattended = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._had_terminal = not unattended and _has_terminal()
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = (read, write)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)

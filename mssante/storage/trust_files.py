@@ -150,6 +150,7 @@ def check_files(settings: Settings) -> None:
     peer_tls(settings)
     peer_trust(settings)
     list_policy(settings)
+    _all(read_certificates, settings.trust.white_list_ca)
 
 
 def shown_certificates(settings: Settings) -> tuple[Shown, ...]:
