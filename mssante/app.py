@@ -23,9 +23,14 @@ import uvloop
 
 from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.clients.smtp.carrier import SmtpCarrier
+from mssante.clients.smtp.exchangers import Exchangers, Host
+from mssante.clients.smtp.tls import client_context
 from mssante.courier.courier import Courier
 from mssante.courier.journey import Journey
 from mssante.courier.journey import Operator as JourneyOperator
+from mssante.courier.relays import RelayCourier, RelayServices
+from mssante.courier.reports import Reports
 from mssante.filing.clerk import Clerk
 from mssante.filing.inspect import InspectLimits
 from mssante.kernel.clock import Clock, SystemClock
@@ -34,6 +39,7 @@ from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
+from mssante.mail.relay import RetryRules
 from mssante.renewal import Fetcher, FileWatch, Renewable
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
@@ -43,7 +49,7 @@ from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
-from mssante.settings import Settings
+from mssante.settings import Settings, route_of
 from mssante.storage import trust_files, versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
@@ -206,9 +212,25 @@ class Worker:
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
+        journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
+        self._carrier = carrier_of(stores)
+        self.relays = RelayCourier(
+            RelayServices(
+                carrier=self._carrier,
+                directory=stores.directory,
+                blobs=stores.mail_blobs,
+                reports=Reports(stores.mail_blobs, stores.mailboxes),
+                clock=stores.clock,
+                rules=retry_rules(settings),
+                operator=journey_operator.postmaster,
+                operator_name=journey_operator.name,
+                per_domain=settings.relay.per_domain,
+            ),
+            [spool.relays for spool in spools],
+        )
         self.courier = Courier(
             Journey(
-                operator=JourneyOperator(operator.domain, operator.name or operator.domain),
+                operator=journey_operator,
                 directory=stores.directory,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
@@ -220,6 +242,7 @@ class Worker:
                 ),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
+                on_ordered=self.relays.ordered,
             ),
             spools,
         )
@@ -249,7 +272,12 @@ class Worker:
         self.submission = SubmissionServer(
             SubmissionServices(
                 admission=Admission(
-                    stores.directory, stores.clock, patient_domains, operator.domain, limits
+                    stores.directory,
+                    stores.white_list,
+                    stores.clock,
+                    patient_domains,
+                    operator.domain,
+                    limits,
                 ),
                 authenticator=self.authenticator,
                 spool=spools[0],
@@ -322,6 +350,7 @@ class Worker:
             await spool.recover()
         self.mailboxes.start()
         self.courier.start()
+        self.relays.start()
         for name, sockets in listening.items():
             implicit = name in ("submissions", "imaps")
             if name in ("submission", "submissions"):
@@ -337,6 +366,10 @@ class Worker:
         async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
             steps.push_async_callback(self.authenticator.flush)
             steps.push_async_callback(self.mailboxes.close)
+            steps.push_async_callback(self._carrier.close)
+            steps.push_async_callback(
+                self.relays.stop, self._stores.settings.workers.stop_seconds / 3
+            )
             steps.push_async_callback(self.courier.stop)
             steps.push_async_callback(self._close_doors)
 
@@ -356,6 +389,38 @@ def list_age(stores: Stores) -> AgeLimit:
     """The age from which the white list is believed no more; for both doors to other operators."""
     hours = stores.settings.trust.max_age_hours
     return AgeLimit(stores.white_list, stores.clock, timedelta(hours=hours) if hours else None)
+
+
+def carrier_of(stores: Stores) -> SmtpCarrier:
+    """What takes messages to other operators."""
+    settings = stores.settings
+    routes = {}
+    for text in settings.relay.routes:
+        route = route_of(text)
+        assert route is not None  # the settings were checked
+        domain, host, port = route
+        routes[domain] = Host(host, port)
+    tls = client_context(
+        settings.tls.operator_certificate, settings.tls.operator_key, settings.tls.peer_ca
+    )
+    return SmtpCarrier(
+        settings.operator.domain,
+        lambda: tls,
+        stores.white_list,
+        Exchangers(routes),
+        stores.mail_blobs,
+    )
+
+
+def retry_rules(settings: Settings) -> RetryRules:
+    """When messages to other operators are tried again."""
+    relay = settings.relay
+    return RetryRules(
+        first=timedelta(seconds=relay.first_retry_seconds),
+        longest=timedelta(seconds=relay.longest_retry_seconds),
+        warn_after=timedelta(hours=relay.warn_hours),
+        expire_after=timedelta(hours=relay.expire_hours),
+    )
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:
@@ -429,7 +494,7 @@ async def _serve(
         upkeep = Upkeep(
             stores.layout,
             stores.clock,
-            [spool.database for spool in spools],
+            [(spool.database, spool.relays) for spool in spools],
             dict(stores.databases) if is_first else None,
         )
         stack.push_async_callback(upkeep.close)
@@ -465,7 +530,7 @@ async def _open_spool(stack: AsyncExitStack, stores: Stores, slot: str) -> Store
     database = stores.layout.open(versions.SPOOL, slot)
     stack.push_async_callback(database.close)
     journal = Journal(stores.layout.mail_segments, slot, stores.keyring)
-    spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)
+    spool = StoredSpool(database, journal, stores.mail_blobs, stores.keyring, stores.clock)
     stack.push_async_callback(spool.close)
     return spool
 

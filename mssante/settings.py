@@ -9,6 +9,7 @@ the file: it names other files, and a database URL with a password comes by the 
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,24 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """Mail to other operators: ``[relay]``."""
+
+    routes: tuple[str, ...] = ()
+    """``domain=host:port``: where DNS is not asked for the MX of a domain."""
+    per_domain: int = _bounded(4, 1, 100)
+    """Messages that one worker sends to one domain at a time."""
+    first_retry_seconds: int = _bounded(30, 1, 3_600)
+    """Before the second attempt; each further pause is twice as long."""
+    longest_retry_seconds: int = _bounded(3_600, 1, 86_400)
+    """The longest pause."""
+    warn_hours: int = _bounded(4, 1, 168)
+    """After so long the sender is told that its message is late."""
+    expire_hours: int = _bounded(72, 1, 240)
+    """After so long it is given up; RFC 5321 section 4.5.4.1 asks for four to five days at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where mail and documents live: ``[storage]``."""
 
@@ -221,6 +240,7 @@ class Settings:
     listeners: Listeners = Listeners()
     tls: Tls = Tls()
     trust: Trust = Trust()
+    relay: Relay = Relay()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -399,6 +419,11 @@ def _contradictions(settings: Settings) -> list[str]:
     if not settings.workers.roles:
         problems.append("workers.roles: names no role")
     problems += _trust_problems(settings.trust)
+    problems += [
+        f"relay.routes: {text!r} is not domain=host:port"
+        for text in settings.relay.routes
+        if route_of(text) is None
+    ]
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
@@ -427,6 +452,22 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return parts.scheme in schemes and bool(parts.hostname) and parts.username is None
     except ValueError:
         return False
+
+
+_ROUTE: Final = re.compile(
+    r"(?P<domain>[^=]+)=(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:=]+):(?P<port>[0-9]+)\Z"
+)
+
+
+def route_of(text: str) -> tuple[str, str, int] | None:
+    """Domain, host and port of a route ``domain=host:port``; None where it is none.
+
+    An IPv6 address stands in brackets.
+    """
+    found = _ROUTE.match(text)
+    if found is None or not _is_domain(found["domain"]) or not 0 < int(found["port"]) <= 65535:
+        return None
+    return found["domain"], found["host"].strip("[]"), int(found["port"])
 
 
 def _is_domain(text: str) -> bool:

@@ -27,6 +27,7 @@ class AuditKind(StrEnum):
     SIGN_IN = "sign-in"
     SIGN_IN_FAILURE = "sign-in-failure"
     DELIVERY = "delivery"
+    RELAY = "relay"
     REPORT = "report"
     FILING = "filing"
     HELD = "held"

@@ -59,6 +59,8 @@ class RemoteOperator:
     listed: bool
     name: DistinguishedName
     """In its certificate."""
+    port: int
+    """Where mail for a listed one goes, on this machine, if somebody plays it there."""
 
     def described(self) -> dict[str, object]:
         """The entry of `demo.json`."""
@@ -67,6 +69,7 @@ class RemoteOperator:
             "client_certificate": str(self.certificate),
             "client_key": str(self.key),
             "listed": self.listed,
+            "port": self.port if self.listed else None,
         }
 
 

@@ -17,6 +17,7 @@ from mssante.app import layout_of
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
+from mssante.cli.neighbours import check_neighbour, introduce, routes_line
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Listeners, Settings, load
@@ -54,10 +55,20 @@ def init(
         int | None,
         typer.Option(min=0, max=64_000, help="Ports are this plus the standard port."),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --demo: the directory of another demo instance, stopped; the two operators "
+            "then know each other and exchange mail."
+        ),
+    ] = None,
 ) -> None:
     """Make an instance: settings, keys, a private certification authority, databases."""
-    if demo_accounts and not demo:
-        raise typer.BadParameter("--demo-accounts goes with --demo")
+    for option, given in (("--demo-accounts", demo_accounts), ("--beside", beside)):
+        if given and not demo:
+            raise typer.BadParameter(f"{option} goes with --demo")
+    if beside is not None:
+        check_neighbour(beside, domain)
     os.umask(0o077)
     directory = directory.absolute()
     if (directory / _SETTINGS).exists():
@@ -79,6 +90,8 @@ def init(
             accounts = populate(instance, demo_accounts)
             _import_demo_list(instance, remote)
         _write_demo_json(directory, settings, accounts, remote)
+    if beside is not None:
+        introduce(settings.file, beside / _SETTINGS)
     (directory / _DRAFT).rename(directory / _SETTINGS)
     _sync_tree(directory)
     note(f"{directory} is ready: mssante serve -c {directory / _SETTINGS}")
@@ -114,6 +127,9 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     domain = settings.operator.domain
     root = pki.make_root(f"Sandbox root of {domain}", now)
     root.write(directory / "tls" / "ca.pem", directory / "tls" / "ca.key")
+    if demo:
+        # A file of its own: other operators' authorities come beside ours.
+        pki.write_new(settings.tls.peer_ca, (directory / "tls" / "ca.pem").read_bytes(), mode=0o644)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
     names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
     server = pki.issue_server(root, names, now)
@@ -127,12 +143,13 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     remote = directory / "remote"
     remote.mkdir(mode=0o700, exist_ok=True)
     operators = []
-    for other, organisation, listed in REMOTE_OPERATORS:
+    for number, (other, organisation, listed) in enumerate(REMOTE_OPERATORS):
         certificate, key = remote / f"{other}.pem", remote / f"{other}.key"
         credential = pki.issue_operator(root, organisation, [f"mx.{other}"], now)
         credential.write(certificate, key)
         name = name_of(credential.certificate.subject)
-        operators.append(RemoteOperator(other, certificate, key, listed, name))
+        port = settings.listeners.smtp.port + 1 + number
+        operators.append(RemoteOperator(other, certificate, key, listed, name, port))
     return operators
 
 
@@ -182,7 +199,20 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         port = base + getattr(Listeners(), listener.name).port
         lines += ["", f"[listeners.{listener.name}]", f"port = {port}", f'host = "{host}"']
     if demo:
+        routes = {
+            other: ("127.0.0.1", base + Listeners().smtp.port + 1 + number)
+            for number, (other, _, listed) in enumerate(REMOTE_OPERATORS)
+            if listed
+        }
         lines += [
+            "",
+            "[tls]",
+            'peer_ca = "tls/peers.pem"',
+            "",
+            "[relay]",
+            "# Where other operators of the demo would listen: see demo.json.",
+            routes_line(routes),
+            "first_retry_seconds = 5",
             "",
             "[access]",
             "patients_allowed = true",

@@ -1,1 +1,1 @@
-"""The outbound network: what we ask of others."""
+"""The outbound network: what this operator asks of others."""

@@ -119,7 +119,7 @@ class Courier:
 
     async def _put_back(self, entry: SpoolEntry, spool: WorkerSpool, failure: Exception) -> None:
         # The exception's text may quote the message: only its kind and place are logged.
-        why = f"{type(failure).__name__} in {_place(failure)}"
+        why = f"{type(failure).__name__} in {place_of(failure)}"
         _LOG.warning(
             "a message could not be carried; it stays in the spool",
             extra={"spool_id": id_text(entry.id), "attempt": entry.attempts + 1, "why": why},
@@ -140,7 +140,7 @@ def delay_after(attempts: int) -> timedelta:
     return delay * (0.75 + secrets.randbelow(1000) / 2000)
 
 
-def _place(failure: BaseException) -> str:
+def place_of(failure: BaseException) -> str:
     """Module and line of the innermost frame of ours."""
     place, trace = "?", failure.__traceback__
     while trace is not None:

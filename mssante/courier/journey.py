@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    open → inspect → route → plan │ deliver ∥ file → report → finish
+    open → inspect → route → plan │ deliver ∥ file ∥ relay → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -8,22 +8,30 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.courier.reports import Report, Reports
 from mssante.directory.model import Mailbox, MailboxState
 from mssante.directory.ports import Directory
 from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
 from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
-from mssante.kernel.derived import derived_id
-from mssante.mail.model import SpoolEntry, StoredMessage
-from mssante.mail.ports import Blobs, Deliveries, Delivery, Spool
-from mssante.mail.routing import Route, route
-from mssante.mail.trace_fields import trace_fields
+from mssante.mail.delivery_status import (
+    RecipientStatus,
+    StatusReport,
+    build_status_report,
+    returned_content,
+)
+from mssante.mail.model import SpoolEntry, StoredMessage, Wish
+from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
+from mssante.mail.receipts import dropped_statuses, statuses_of
+from mssante.mail.routing import Route, orders_of, route
+from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.wire.mime.summary import MessageSummary, summarise
 
 _ON_A_THREAD: Final = 512 * 1024
@@ -39,6 +47,11 @@ class Operator:
     name: str
     """For people."""
 
+    @property
+    def postmaster(self) -> Address:
+        """From whom reports come."""
+        return Address("postmaster", self.domain)
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -46,6 +59,8 @@ class Opened:
 
     summary: MessageSummary
     documents: tuple[FoundDocument, ...]
+    is_8bit: bool
+    """It has octets beyond ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +75,34 @@ class Journey:
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
+    on_ordered: Callable[[], None]
+    """Called when messages to other operators were put into the queue."""
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
         opened = await self._open(entry)
-        routed = await route(self.directory, entry.envelope.recipients)
+        routed = await route(self.directory, entry)
         sender = await self._sender(entry)
+        if entry.wish is not None:
+            await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
+            await spool.finish(entry.id)
+            return
         plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
-        # Both come to their end before either's failure is told: nothing runs on beside a retry.
-        delivered, outcomes = await asyncio.gather(
+        # All come to their end before any's failure is told: nothing runs on beside a retry.
+        delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
             self.clerk.file(entry, plan),
+            self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
         )
-        if isinstance(delivered, BaseException):
-            raise delivered
+        for failure in (delivered, relayed):
+            if isinstance(failure, BaseException):
+                raise failure
         if isinstance(outcomes, BaseException):
             raise outcomes
-        await self._report(entry, opened, routed, plan, outcomes, sender)
+        told = _Told(entry, opened, routed, plan, sender, spool.relays)
+        await self._report(told, outcomes)
+        await self._notify(told, statuses_of(entry, routed, plan.withheld))
         await spool.finish(entry.id)
 
     async def _open(self, entry: SpoolEntry) -> Opened:
@@ -88,7 +113,8 @@ class Journey:
     def _open_now(self, entry: SpoolEntry) -> Opened:
         content = self.blobs.read(entry.blob)
         summary = summarise(content)
-        return Opened(summary, inspect(content, summary, self.limits))
+        documents = inspect(content, summary, self.limits)
+        return Opened(summary, documents, is_8bit=not content.isascii())
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -114,50 +140,100 @@ class Journey:
             )
         )
 
-    async def _report(
+    async def _relay(
         self,
         entry: SpoolEntry,
         opened: Opened,
         routed: Route,
-        plan: FilingPlan,
-        outcomes: Sequence[FilingOutcome],
         sender: Mailbox | None,
+        relays: RelayQueue,
     ) -> None:
-        """Tell the sender what was not done as asked; the same bytes however often it is tried."""
-        if sender is None or sender.state is not MailboxState.ACTIVE:
+        if not routed.remote:
+            return
+        prefix = relayed_trace(entry, self.operator.domain)
+        orders = orders_of(
+            entry, routed, entry.blob, prefix=prefix, sender=sender, is_8bit=opened.is_8bit
+        )
+        await relays.order(orders)
+        self.on_ordered()
+
+    async def _report(self, told: "_Told", outcomes: Sequence[FilingOutcome]) -> None:
+        """Tell the sender what was not filed or not delivered as asked, and why."""
+        address = told.address
+        if address is None:
             return
         request = ReportRequest(
-            entry=entry,
-            header=opened.summary.header,
-            sender=sender,
+            entry=told.entry,
+            header=told.opened.summary.header,
+            to=address,
             outcomes=tuple(outcomes),
-            withheld=plan.withheld,
-            waiting=_waiting(routed.mailboxes),
-            undeliverable=tuple((u.recipient, u.reason) for u in routed.undeliverable),
+            withheld=told.plan.withheld,
+            waiting=_waiting(told.routed.mailboxes),
             operator_name=self.operator.name,
-            operator_address=Address("postmaster", self.operator.domain),
-            invisible=plan.invisible,
+            operator_address=self.operator.postmaster,
+            invisible=told.plan.invisible,
         )
-        if not needs_report(request, self.report_policy):
+        if needs_report(request, self.report_policy):
+            await self._tell(told, "report", build_report(request), request.reported_at)
+
+    async def _notify(self, told: "_Told", statuses: Sequence[RecipientStatus]) -> None:
+        """Tell the sender what became of recipients, as far as it asked (RFC 3461)."""
+        address, entry = told.address, told.entry
+        if address is None or not statuses:
             return
-        content = build_report(request)
-        blob = await self.blobs.put(content)
-        message = StoredMessage(
-            derived_id(entry.id, "report"),
-            b"Return-Path: <>\r\n",
-            summarise(content).encode(),
-            blob,
+        whole = returned_content(entry.envelope.returns, entry.blob.length)
+        report = StatusReport(
+            key=entry.id,
+            spool_id=entry.id,
+            to=address,
+            operator=self.operator.postmaster,
+            operator_name=self.operator.name,
+            recipients=statuses,
+            header=told.opened.summary.header,
+            arrived_at=entry.accepted_at,
+            reported_at=entry.accepted_at,
+            envid=entry.envelope.envid,
+            content=self.blobs.read(entry.blob) if whole else None,
         )
-        await self.deliveries.deliver(
-            Delivery(
-                entry.id,
-                message,
-                len(message.prefix) + len(content),
-                request.reported_at,
-                (sender.id,),
-                kind="report",
-            )
-        )
+        await self._tell(told, "dsn", build_status_report(report), report.reported_at)
+
+    async def _give_up(self, told: "_Told") -> None:
+        """What an administrator dropped: effects that are done stay, the rest never comes."""
+        if told.entry.wish is Wish.DROP:
+            await self._notify(told, dropped_statuses(told.entry))
+
+    async def _tell(self, told: "_Told", kind: str, content: bytes, at: datetime) -> None:
+        """Hand a report to the sender: the same bytes however often it is tried."""
+        report = Report(told.entry.id, kind, told.entry.id, content, at)
+        reports = Reports(self.blobs, self.deliveries)
+        if told.sender is not None:
+            await reports.to_member(report, told.sender)
+        elif told.address is not None:
+            await reports.to_operator(report, told.address, told.relays)
+            self.on_ordered()
+
+
+_NO_PLAN: Final = FilingPlan((), frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message whose effects are done: what its sender may have to hear."""
+
+    entry: SpoolEntry
+    opened: Opened
+    routed: Route
+    plan: FilingPlan
+    sender: Mailbox | None
+    """Where the sender is a member."""
+    relays: RelayQueue
+
+    @property
+    def address(self) -> Address | None:
+        """To whom reports go: a member whose mailbox is open, or somebody at another operator."""
+        if self.sender is not None:
+            return self.sender.address if self.sender.state is MailboxState.ACTIVE else None
+        return self.entry.envelope.sender if self.entry.envelope.operator else None
 
 
 def _admission(entry: SpoolEntry) -> AuditEntry:
@@ -177,6 +253,6 @@ def _admission(entry: SpoolEntry) -> AuditEntry:
     )
 
 
-def _waiting(mailboxes: Sequence[Mailbox]) -> tuple[Mailbox, ...]:
-    """Mailboxes that receive and keep, but that nobody reads yet."""
-    return tuple(m for m in mailboxes if m.state is MailboxState.NOT_ACTIVATED)
+def _waiting(mailboxes: Sequence[Mailbox]) -> int:
+    """How many mailboxes receive and keep, but nobody reads them yet."""
+    return sum(m.state is MailboxState.NOT_ACTIVATED for m in mailboxes)

@@ -1,4 +1,5 @@
-"""What the sender is told: what was not delivered or filed as asked, and why, with the code.
+"""What the sender is told of documents: what was not filed or not delivered as asked, and why, with
+the code. Recipients that cannot be reached are told by delivery status notifications.
 
 The report names documents by their place in the message and their identifier, never by title; it has
 no INS, no name and nothing that the sender did not send. Reasons are the public ones. The same
@@ -12,14 +13,12 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from mssante.directory.model import Mailbox
 from mssante.dmp.model import Recorded, Verdict
 from mssante.filing.causes import DETAILS, WORDS, Cause, Words
-from mssante.kernel.address import PATIENT_LOCAL_LENGTH, Address
+from mssante.kernel.address import Address
 from mssante.kernel.clock import from_milliseconds
 from mssante.kernel.ins import matricule_key_valid
 from mssante.kernel.opaque import OpaqueId, entry_uuid
-from mssante.kernel.reasons import Reason
 from mssante.mail.model import SpoolEntry
 from mssante.wire.cda.model import Private
 from mssante.wire.mime.builder import (
@@ -31,11 +30,10 @@ from mssante.wire.mime.builder import (
     multipart_entity,
     text_entity,
 )
-from mssante.wire.mime.headers import first
+from mssante.wire.mime.identifiers import message_id_of
 
 REPORT_VERSION: Final = 1
 """Of the JSON part."""
-_MESSAGE_ID: Final = re.compile(rb"<[!-;=?-~]{1,200}@[!-;=?-~]{1,200}>\Z")
 _PRINTABLE: Final = re.compile(r"[!-~]{1,128}\Z")
 _MATRICULE: Final = re.compile(r"(?=([1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{8}))")
 
@@ -53,10 +51,6 @@ _FLAGS: Final = {
         "the metadata of the archive differed from the document and were computed again",
     ),
 }
-_UNDELIVERABLE: Final = {
-    Reason.RECIPIENT_UNKNOWN: ("adresse inconnue", "unknown address"),
-}
-_UNAVAILABLE: Final = ("destinataire indisponible", "the recipient is not available")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,13 +60,12 @@ class ReportRequest(Private):
     entry: SpoolEntry
     header: bytes
     """Header block of the message."""
-    sender: Mailbox
+    to: Address
     outcomes: tuple[Recorded, ...]
     withheld: frozenset[OpaqueId]
     """Patients' mailboxes that did not receive the message."""
-    waiting: tuple[Mailbox, ...]
+    waiting: int
     """Mailboxes that keep the message, but that nobody reads yet."""
-    undeliverable: tuple[tuple[Address, Reason], ...]
     operator_name: str
     operator_address: Address
     invisible: bool = False
@@ -98,7 +91,7 @@ def needs_report(request: ReportRequest, policy: str) -> bool:
         policy: ``problems``: when something was not done as sent; ``always``: also when all
             documents were filed.
     """
-    if request.held or request.withheld or request.undeliverable or request.waiting:
+    if request.held or request.withheld or request.waiting:
         return True
     return policy == "always" and bool(request.outcomes)
 
@@ -106,19 +99,18 @@ def needs_report(request: ReportRequest, policy: str) -> bool:
 def build_report(request: ReportRequest) -> bytes:
     """The report as a message to the sender."""
     seed = sha256(b"filing report\0" + request.entry.id).hexdigest()
-    original = first(request.header, b"Message-ID")
+    original = message_id_of(request.header)
     fields = [
         address_field("From", [(request.operator_name, request.operator_address)]),
-        address_field("To", [("", request.sender.address)]),
+        address_field("To", [("", request.to)]),
         header_field("Subject", _subject(request)),
         date_field("Date", request.reported_at),
         header_field("Message-ID", f"<{seed[:32]}.report@{request.operator_address.domain}>"),
         # RFC 3834 section 5: nobody answers this automatically.
         header_field("Auto-Submitted", "auto-replied"),
     ]
-    if original is not None and _MESSAGE_ID.match(original):
-        reference = original.decode("ascii")
-        fields += [header_field("In-Reply-To", reference), header_field("References", reference)]
+    if original:
+        fields += [header_field("In-Reply-To", original), header_field("References", original)]
     text = "\r\n".join((*_french(request), "", "--", "", *_english(request), ""))
     parts = (
         text_entity(text),
@@ -133,7 +125,7 @@ def _subject(request: ReportRequest) -> str:
     if request.held:
         codes = sorted({str(_words(one).code) for one in request.held})
         return f"[KO Alimentation DMP]{''.join(f'[{code}]' for code in codes)} Message du {day}"
-    if request.withheld or request.undeliverable:
+    if request.withheld:
         return f"[KO Remise] Message du {day}"
     if request.waiting:
         return f"[Remis, messagerie non activée] Message du {day}"
@@ -166,13 +158,8 @@ def _french(request: ReportRequest) -> list[str]:
             f"Le message n'a pas été remis au patient destinataire : {_why_withheld(request)[0]} "
             f"(destinataires concernés : {len(request.withheld)})."
         )
-    for number, recipient, reason in _undelivered(request):
-        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[0]
-        lines.append(f"Destinataire {number}{recipient} : message non remis, {text}.")
     if request.waiting:
-        lines.append(
-            f"Boîtes pas encore activées, qui conservent le message : {len(request.waiting)}."
-        )
+        lines.append(f"Boîtes pas encore activées, qui conservent le message : {request.waiting}.")
     return lines
 
 
@@ -198,11 +185,8 @@ def _english(request: ReportRequest) -> list[str]:
             f"The message was not delivered to the receiving patient: {_why_withheld(request)[1]} "
             f"(recipients concerned: {len(request.withheld)})."
         )
-    for number, recipient, reason in _undelivered(request):
-        text = _UNDELIVERABLE.get(reason, _UNAVAILABLE)[1]
-        lines.append(f"Recipient {number}{recipient}: not delivered, {text}.")
     if request.waiting:
-        lines.append(f"Mailboxes not activated yet that keep the message: {len(request.waiting)}.")
+        lines.append(f"Mailboxes not activated yet that keep the message: {request.waiting}.")
     return lines
 
 
@@ -213,19 +197,6 @@ def _why_withheld(request: ReportRequest) -> tuple[str, str]:
             "a document is not visible to the patient",
         )
     return "un document désigne une autre personne", "a document names another person"
-
-
-def _undelivered(request: ReportRequest) -> list[tuple[int, str, Reason]]:
-    """Recipients by their place in the envelope; a patient's address is not repeated."""
-    places = {address.key: n for n, address in enumerate(request.entry.envelope.recipients, 1)}
-    return [
-        (places.get(address.key, 0), "" if _is_patient(address) else f" ({address})", reason)
-        for address, reason in request.undeliverable
-    ]
-
-
-def _is_patient(address: Address) -> bool:
-    return len(address.local) == PATIENT_LOCAL_LENGTH and address.local[:5].isdigit()
 
 
 def _identifier(outcome: Recorded, otherwise: str) -> str:
@@ -259,18 +230,9 @@ def _machine_part(request: ReportRequest) -> bytes:
         "reportedAt": request.reported_at.isoformat(),
         "documents": documents,
         "deliveryWithheld": len(request.withheld),
-        "undeliverable": [
-            {"recipient": number, "reason": _public_reason(reason)}
-            for number, _, reason in _undelivered(request)
-        ],
-        "notActivated": len(request.waiting),
+        "notActivated": request.waiting,
     }
     return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
-
-
-def _public_reason(reason: Reason) -> str:
-    """Whether somebody closed a mailbox is not the sender's business."""
-    return reason.value if reason in _UNDELIVERABLE else "recipient-unavailable"
 
 
 def _public_cause(outcome: Recorded) -> str | None:

@@ -8,7 +8,8 @@ import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from mssante.kernel.address import Address
+from mssante.kernel.address import PATIENT_LOCAL_LENGTH, Address
+from mssante.kernel.ins import matricule_key_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,13 @@ class Pseudonymiser:
         return f"{prefix}-{hmac.new(self.key, text.upper().encode(), sha256).hexdigest()[:12]}"
 
     def of_address(self, address: Address) -> str:
-        """A professional's address as it is, a patient's as the pseudonym of its INS."""
-        if address.domain.lower() in self.patient_domains:
+        """A professional's address as it is, a patient's as the pseudonym of its INS: in our patients'
+        domains, and in any other where the local part is an INS.
+        """
+        if address.domain.lower() in self.patient_domains or _is_ins(address.local):
             return f"{self.of(address.local)}@{address.domain}"
         return str(address)
+
+
+def _is_ins(local: str) -> bool:
+    return len(local) == PATIENT_LOCAL_LENGTH and matricule_key_valid(local.upper())

@@ -20,11 +20,12 @@ from mssante.mail.rules.completion import completed
 from mssante.mail.rules.header import Header, check_header_form
 from mssante.mail.rules.hops import check_hops
 from mssante.mail.rules.patient_address import check_patient_address
-from mssante.mail.rules.recipient_domain import check_local_domain
+from mssante.mail.rules.recipient_domain import is_ours
 from mssante.mail.rules.recipient_mailbox import open_recipient
 from mssante.mail.rules.sender import check_sender_owned
 from mssante.mail.rules.structure import check_structure
 from mssante.mail.rules.who_may_write import check_may_write, check_may_write_at_all
+from mssante.trust.whitelist import TrustedSpace
 from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeLimits
 
 MAX_MESSAGE_OCTETS: Final = 25_000_000
@@ -47,6 +48,7 @@ class Admission:
     """Lets submissions in, or refuses them for a stated reason."""
 
     directory: Directory
+    space: TrustedSpace
     clock: Clock
     patient_domains: frozenset[str]
     """Lower case."""
@@ -73,8 +75,8 @@ class Admission:
 
     async def check_recipient(
         self, identity: Identity, recipient: Address, *, accepted: int = 0
-    ) -> Mailbox:
-        """Judge RCPT; gives the recipient's mailbox.
+    ) -> Mailbox | None:
+        """Judge RCPT; gives the recipient's mailbox, None for one at another operator.
 
         Args:
             identity: who submits.
@@ -87,7 +89,8 @@ class Admission:
         """
         check_recipient_count(accepted, self.limits.max_recipients)
         check_may_write_at_all(identity.mailbox.type)
-        await check_local_domain(self.directory, recipient)
+        if not await is_ours(self.directory, self.space, recipient):
+            return None
         check_patient_address(self.patient_domains, recipient)
         mailbox = await open_recipient(self.directory, recipient)
         check_may_write(identity.mailbox.type, mailbox.type)

@@ -1,6 +1,6 @@
 """Messages, folders and spool entries as values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntFlag, StrEnum, unique
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
+from mssante.wire.smtp.notifications import UNASKED, DeliveryRequest, Return
 
 
 class Flags(IntFlag):
@@ -152,6 +153,28 @@ class Envelope:
     smtputf8: bool = False
     operator: str = ""
     """Name in the client certificate of the operator that sent it; empty for what is submitted here."""
+    returns: Return | None = None
+    """How much the sender wants back of what fails (RFC 3461 section 4.3)."""
+    envid: str = ""
+    """The sender's name for this envelope, in xtext (RFC 3461 section 4.4)."""
+    requests: Mapping[str, DeliveryRequest] = field(default_factory=dict)
+    """By address key: what was asked for a recipient; absent where nothing was."""
+
+    def request_for(self, recipient: Address) -> DeliveryRequest:
+        """What the sender wants to hear of a recipient."""
+        return self.requests.get(recipient.key, UNASKED)
+
+
+@unique
+class Wish(StrEnum):
+    """What an administrator wants of a message on its way."""
+
+    HOLD = "hold"
+    """Not to be tried until told otherwise."""
+    DROP = "drop"
+    """To be given up, and its sender told."""
+    DISCARD = "discard"
+    """To be given up in silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +186,5 @@ class SpoolEntry:
     envelope: Envelope
     blob: BlobRef
     attempts: int = 0
+    wish: Wish | None = None
+    """DROP or DISCARD: to be given up."""

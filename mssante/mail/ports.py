@@ -22,10 +22,60 @@ from mssante.mail.model import (
     SpoolEntry,
     StoredMessage,
 )
+from mssante.mail.relay import Attempt, RelayOrder
+
+
+class RelayQueue(Protocol):
+    """Messages on their way to other operators, of one worker."""
+
+    async def order(self, orders: Sequence[RelayOrder]) -> None:
+        """Keep new orders; durable on return. One whose id is there already is left alone, also
+        when it is done: the journey that makes it may be repeated.
+        """
+        ...
+
+    async def due(self, limit: int) -> list[RelayOrder]:
+        """Orders whose time has come and that no task of this process carries yet: the more urgent
+        first, then the older.
+        """
+        ...
+
+    async def record(self, order: RelayOrder, *, tried: bool) -> None:
+        """Keep what became of an order; durable on return. It is not carried any more, unless it
+        has something to tell.
+
+        Args:
+            order: as it is now.
+            tried: after an attempt, whose end is audited; False once its report is written.
+        """
+        ...
+
+    async def set_aside(self, order_id: OpaqueId, why: str) -> None:
+        """Stop trying: an order that fails by our own fault again and again waits for a person."""
+        ...
+
+    def release(self, order_id: OpaqueId) -> None:
+        """No task of this process carries the order any more; it stays due."""
+        ...
+
+
+class Carrier(Protocol):
+    """Takes messages to other operators."""
+
+    async def carry(self, order: RelayOrder) -> Attempt:
+        """Try once to hand a message over to a host of the order's domain, for each recipient that
+        waits. Whatever the network or the peer does is an outcome, not an exception.
+        """
+        ...
 
 
 class Spool(Protocol):
     """Accepted messages of one worker (or, in the cluster, of all)."""
+
+    @property
+    def relays(self) -> RelayQueue:
+        """Where this worker's messages to other operators wait."""
+        ...
 
     async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
         """Keep a message; durable on return: 250 may be said."""
@@ -79,7 +129,7 @@ class Delivery:
     received_at: datetime
     mailbox_ids: tuple[OpaqueId, ...]
     kind: str = "deliver"
-    """Part of the effect key: ``deliver``, or ``report`` for what we write to the sender."""
+    """Part of the effect key: ``deliver``, or another word for what we write to the sender."""
     admission: AuditEntry | None = None
     """Recorded once with the first effect: the journal alone has witnessed it until then."""
 

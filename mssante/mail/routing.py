@@ -1,12 +1,15 @@
-"""Recipient → local mailbox. Relay to other operators comes with the trust space."""
+"""Recipient → local mailbox, or the operator of its domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mssante.directory.model import Mailbox, MailboxState
 from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
+from mssante.kernel.derived import derived_id
 from mssante.kernel.reasons import Reason
+from mssante.mail.model import BlobRef, SpoolEntry
+from mssante.mail.relay import RelayOrder, RelayRecipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +27,78 @@ class Route:
     mailboxes: tuple[Mailbox, ...]
     """Each once, in the order of the envelope."""
     undeliverable: tuple[Undeliverable, ...]
+    remote: Mapping[str, tuple[Address, ...]]
+    """By domain, lower case: the recipients at other operators."""
+    recipients: Mapping[bytes, Address]
+    """By mailbox id: how the envelope named it."""
 
 
-async def route(directory: Directory, recipients: Sequence[Address]) -> Route:
-    """Find the mailbox of each recipient; a mailbox that is not activated receives all the same."""
+async def route(directory: Directory, entry: SpoolEntry) -> Route:
+    """Find the place of each recipient; a mailbox that is not activated receives all the same.
+
+    Only what a member submitted goes to other operators: what came from one never passes through.
+    """
     found: dict[bytes, Mailbox] = {}
+    named: dict[bytes, Address] = {}
     undeliverable: list[Undeliverable] = []
-    for recipient in recipients:
+    remote: dict[str, list[Address]] = {}
+    for recipient in entry.envelope.recipients:
         mailbox = await directory.mailbox_by_address(recipient)
         if mailbox is None:
-            undeliverable.append(Undeliverable(recipient, Reason.RECIPIENT_UNKNOWN))
+            domain = recipient.domain.lower()
+            if entry.envelope.operator or await directory.is_local_domain(domain):
+                undeliverable.append(Undeliverable(recipient, Reason.RECIPIENT_UNKNOWN))
+            else:
+                remote.setdefault(domain, []).append(recipient)
         elif mailbox.state in (MailboxState.CLOSED, MailboxState.SUSPENDED):
             undeliverable.append(Undeliverable(recipient, Reason.RECIPIENT_CLOSED))
         else:
             found.setdefault(mailbox.id, mailbox)
-    return Route(tuple(found.values()), tuple(undeliverable))
+            named.setdefault(mailbox.id, recipient)
+    return Route(
+        tuple(found.values()),
+        tuple(undeliverable),
+        {domain: tuple(addresses) for domain, addresses in remote.items()},
+        named,
+    )
+
+
+def orders_of(
+    entry: SpoolEntry,
+    routed: Route,
+    blob: BlobRef,
+    *,
+    prefix: bytes,
+    sender: Mailbox | None,
+    is_8bit: bool,
+) -> list[RelayOrder]:
+    """The orders to other operators that a message makes: the same however often it is asked.
+
+    Args:
+        entry: the message.
+        routed: where it goes.
+        blob: what is sent, as it is.
+        prefix: the trace fields that go before it.
+        sender: the member's mailbox, which is told of failures; None where nobody is.
+        is_8bit: whether the message has octets beyond ASCII.
+    """
+    envelope = entry.envelope
+    return [
+        RelayOrder(
+            id=derived_id(entry.id, f"relay {domain}"),
+            spool_id=entry.id,
+            domain=domain,
+            sender=envelope.sender,
+            mailbox_id=sender.id if sender is not None else None,
+            recipients=tuple(
+                RelayRecipient(address, envelope.request_for(address)) for address in addresses
+            ),
+            blob=blob,
+            prefix=prefix,
+            accepted_at=entry.accepted_at,
+            returns=envelope.returns,
+            envid=envelope.envid,
+            is_8bit=is_8bit,
+        )
+        for domain, addresses in routed.remote.items()
+    ]

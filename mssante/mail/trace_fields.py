@@ -36,6 +36,12 @@ def trace_fields(entry: SpoolEntry, host: str, authserv_id: str) -> bytes:
     return "".join(f"{field}\r\n" for field in fields).encode("ascii")
 
 
+def relayed_trace(entry: SpoolEntry, host: str) -> bytes:
+    """What goes before a message to another operator: our Received field (RFC 5321 section 4.4)."""
+    field = received_field(entry.envelope, host, id_text(entry.id), entry.accepted_at)
+    return f"{field}\r\n".encode("ascii")
+
+
 def received_field(envelope: Envelope, host: str, queue_id: str, at: datetime) -> str:
     """One Received field, folded."""
     return (

@@ -4,7 +4,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from mssante.trust.tls import CIPHERS, TlsFailed
+from mssante.trust.peer_tls import TlsFailed
+from mssante.trust.tls import harden
 
 HANDSHAKE_SECONDS: Final = 20.0
 """How long a client may take for its handshake."""
@@ -16,7 +17,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
     Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
-    Members only: other operators show certificates of their own, see `mssante.trust.tls`.
+    Members only: other operators show certificates of their own, see `mssante.trust.peer_tls`.
 
     Args:
         certificate: PEM file, our certificate first, then its chain.
@@ -26,9 +27,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
     return context

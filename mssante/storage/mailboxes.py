@@ -464,7 +464,7 @@ def _deliver(
             number, uid, delivery.message.id, received_at, delivery.size, 0, modseq
         )
         _INSERT_ENTRY.do(conn, entry)
-        kind = AuditKind.REPORT if delivery.kind == "report" else AuditKind.DELIVERY
+        kind = AuditKind.DELIVERY if delivery.kind == "deliver" else AuditKind.REPORT
         audit.record(
             conn,
             now,

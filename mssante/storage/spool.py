@@ -5,7 +5,6 @@ so that it does not hold the journal: the row is durable before the journal's re
 """
 
 import asyncio
-import json
 import logging
 from collections import deque
 from datetime import timedelta
@@ -14,16 +13,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from mssante.access.audit import AuditEntry, AuditKind
-from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text, new_id
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.mail.model import BlobRef, Envelope, SpoolEntry, Wish
 from mssante.mail.ports import BlobUnreadable
 from mssante.storage import audit
 from mssante.storage.database import Database
-from mssante.storage.encryption import Tampered, seal, unseal
+from mssante.storage.encryption import Keyring, Tampered, seal, unseal
+from mssante.storage.envelopes import decode_envelope, encode_envelope
 from mssante.storage.journal import Journal, Record
+from mssante.storage.relays import StoredRelays
 from mssante.storage.schema.spool import JOURNAL_MARK, SPOOL
 from mssante.storage.segments import SegmentBlobs
 
@@ -37,7 +37,7 @@ _WHY_LENGTH: Final = 200
 
 _DUE: Final = (
     select(SPOOL)
-    .where(SPOOL.c.state == "due", SPOOL.c.due_at <= bindparam("now"))
+    .where(SPOOL.c.state.in_(("due", "drop", "discard")), SPOOL.c.due_at <= bindparam("now"))
     .order_by(SPOOL.c.due_at, SPOOL.c.id)
     .limit(bindparam("limit"))
 )
@@ -48,10 +48,16 @@ class StoredSpool:
     """The `Spool` port over a journal and, for what must be tried again, a table."""
 
     def __init__(
-        self, database: Database, journal: Journal, blobs: SegmentBlobs, clock: Clock
+        self,
+        database: Database,
+        journal: Journal,
+        blobs: SegmentBlobs,
+        keyring: Keyring,
+        clock: Clock,
     ) -> None:
         """`blobs` reads the folder that the journal writes to."""
         self._database = database
+        self._relays = StoredRelays(database, keyring, clock)
         self._journal = journal
         self._blobs = blobs
         self._clock = clock
@@ -67,6 +73,11 @@ class StoredSpool:
     def database(self) -> Database:
         """Where the rows are, for its upkeep."""
         return self._database
+
+    @property
+    def relays(self) -> StoredRelays:
+        """Messages on their way to other operators."""
+        return self._relays
 
     async def recover(self) -> int:
         """Find what the slot's former process left; call once, before anything else.
@@ -265,49 +276,11 @@ def entry_of_row(row: Row[Any], key: bytes) -> SpoolEntry:
     ref = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
     envelope = decode_envelope(unseal(key, bytes(row.sealed)))
     accepted_at = from_milliseconds(row.accepted_at)
-    return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts)
+    wish = Wish(row.state) if row.state in tuple(Wish) else None
+    return SpoolEntry(OpaqueId(bytes(row.id)), accepted_at, envelope, ref, row.attempts, wish)
 
 
 def entry_of_record(record: Record) -> SpoolEntry:
     """The entry that a journal record holds."""
     envelope = decode_envelope(record.envelope)
     return SpoolEntry(record.id, from_milliseconds(record.accepted_at), envelope, record.blob)
-
-
-def encode_envelope(envelope: Envelope) -> bytes:
-    """An envelope as JSON, to be sealed."""
-    return json.dumps(
-        {
-            "sender": str(envelope.sender) if envelope.sender else None,
-            "recipients": [str(recipient) for recipient in envelope.recipients],
-            "account": envelope.account_id.hex() if envelope.account_id else None,
-            "mailbox": envelope.mailbox_id.hex() if envelope.mailbox_id else None,
-            "client": envelope.client,
-            "protocol": envelope.protocol,
-            "tls": envelope.tls,
-            "body_8bit": envelope.body_8bit,
-            "smtputf8": envelope.smtputf8,
-            "operator": envelope.operator,
-        }
-    ).encode()
-
-
-def decode_envelope(encoded: bytes) -> Envelope:
-    """The envelope that `encode_envelope` wrote."""
-    values = json.loads(encoded)
-
-    def opaque(name: str) -> OpaqueId | None:
-        return OpaqueId(bytes.fromhex(values[name])) if values[name] else None
-
-    return Envelope(
-        sender=Address.split(values["sender"]) if values["sender"] else None,
-        recipients=tuple(map(Address.split, values["recipients"])),
-        account_id=opaque("account"),
-        mailbox_id=opaque("mailbox"),
-        client=values["client"],
-        protocol=values["protocol"],
-        tls=values["tls"],
-        body_8bit=values["body_8bit"],
-        smtputf8=values["smtputf8"],
-        operator=values.get("operator", ""),  # absent in what an older version wrote
-    )

@@ -12,8 +12,8 @@ from mssante.settings import Settings
 from mssante.storage.segments import sync_folder
 from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_revocation_lists
 from mssante.trust.list_signature import ListPolicy
+from mssante.trust.peer_tls import PeerTls, check_pair_in
 from mssante.trust.revocation import check_fetched, half_life
-from mssante.trust.tls import PeerTls, check_pair_in
 from mssante.trust.validity import Described, described, first_to_end
 from mssante.wire.x500 import DistinguishedName, NameRefused
 

@@ -21,8 +21,9 @@ from mssante.storage import versions
 from mssante.storage.database import Database
 from mssante.storage.journal import unfinished_ids
 from mssante.storage.layout import Layout
+from mssante.storage.relays import DONE, StoredRelays
 from mssante.storage.schema import dmp, mail
-from mssante.storage.schema.spool import JOURNAL_MARK, SPOOL
+from mssante.storage.schema.spool import JOURNAL_MARK, RELAY, SPOOL
 from mssante.storage.sqlite import SqliteDatabase
 
 KEPT: Final = timedelta(days=30)
@@ -49,6 +50,9 @@ def unfinished(layout: Layout) -> set[OpaqueId]:
         found |= unfinished_ids(layout.mail_segments, slot, mark)
         with versions.sqlite_connection(path, begin="BEGIN") as conn:
             found.update(OpaqueId(bytes(row.id)) for row in conn.execute(select(SPOOL.c.id)))
+            # The reports of an order that is still on its way are effects under its own id.
+            orders = select(RELAY.c.id).where(RELAY.c.state != DONE)
+            found.update(OpaqueId(bytes(row.id)) for row in conn.execute(orders))
     return found
 
 
@@ -110,23 +114,27 @@ class Upkeep:
         self,
         layout: Layout,
         clock: Clock,
-        spools: Sequence[Database],
+        spools: Sequence[tuple[Database, StoredRelays]],
         shared: dict[str, Database] | None,
     ) -> None:
-        """`shared`: the databases of all workers by schema name, for the one worker that cares for
-        them.
+        """Args:
+        layout: where the spools of all slots are.
+        clock: the one clock.
+        spools: this worker's, each with its orders to other operators.
+        shared: the databases of all workers by schema name, for the one worker that cares for
+            them.
         """
         self._layout = layout
         self._clock = clock
         self._shared = shared or {}
-        self._databases = [*spools, *self._shared.values()]
+        self._relays = [relays for _, relays in spools]
+        self._databases = [*(database for database, _ in spools), *self._shared.values()]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin; the first time comes after a while, when the worker has carried what waited."""
         self._tasks.append(asyncio.create_task(self._empty_logs()))
-        if self._shared:
-            self._tasks.append(asyncio.create_task(self._forget()))
+        self._tasks.append(asyncio.create_task(self._forget()))
 
     async def close(self) -> None:
         """Stop; whatever was not done is done another time."""
@@ -155,11 +163,14 @@ class Upkeep:
             await asyncio.sleep((_PRUNE_EVERY - _EMPTY_EVERY).total_seconds())
 
     async def forget_now(self, *, pause_seconds: float = _PAUSE_SECONDS) -> int:
-        """Forget what is old in the shared databases; how many messages' effects went."""
+        """Forget what is old; how many messages' effects went, those of relaying aside."""
         before = to_milliseconds(self._clock.now() - KEPT)
         needed = await asyncio.to_thread(unfinished, self._layout)
+        for relays in self._relays:
+            await relays.forget(before, needed)
         count = 0
-        for name, effects in (("mail", mail.EFFECT), ("dmp", dmp.EFFECT)):
+        effect_tables = (("mail", mail.EFFECT), ("dmp", dmp.EFFECT)) if self._shared else ()
+        for name, effects in effect_tables:
             count += await forget_effects(
                 self._shared[name], effects, before, needed, pause_seconds=pause_seconds
             )

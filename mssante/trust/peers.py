@@ -1,6 +1,6 @@
 """Whether the certificate that another operator shows in TLS is believed, and whose name it has.
 
-TLS has proven that the peer holds its key (`mssante.trust.tls`); here is everything else: a path to
+TLS has proven that the peer holds its key (`mssante.trust.peer_tls`); here is everything else: a path to
 an authority of ours, dates, usages, revocation. What the name may do is the white list's question.
 """
 

@@ -8,7 +8,7 @@ we write, nothing more is read, so that a peer cannot make us answer into memory
 import asyncio
 from typing import Any
 
-from mssante.trust.tls import TlsEngine, TlsFailed
+from mssante.trust.peer_tls import TlsEngine, TlsFailed
 
 
 class TlsFilter(asyncio.Transport, asyncio.Protocol):

@@ -41,7 +41,7 @@ async def world(instance, monkeypatch):
         async def start():
             database = stores.layout.open(versions.SPOOL, "w0")
             journal = Journal(stores.layout.mail_segments, "w0", stores.keyring)
-            spool = StoredSpool(database, journal, stores.mail_blobs, stores.clock)
+            spool = StoredSpool(database, journal, stores.mail_blobs, stores.keyring, stores.clock)
             await spool.recover()
             journey = Worker(stores, [spool]).courier._journey
             courier = Courier(journey, [spool])

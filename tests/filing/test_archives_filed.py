@@ -225,11 +225,10 @@ def _report(entry, plan, outcomes, sender):
         ReportRequest(
             entry=entry,
             header=b"",
-            sender=sender,
+            to=sender.address,
             outcomes=tuple(outcomes),
             withheld=plan.withheld,
-            waiting=(),
-            undeliverable=(),
+            waiting=0,
             operator_name="Opérateur",
             operator_address=Address("postmaster", "hospital.mssante.fr"),
             invisible=plan.invisible,

@@ -7,14 +7,12 @@ from email.parser import BytesParser
 import pytest
 from make_samples import Subject, a_matricule, level1
 
-from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.dmp.model import EffectKey, Recorded, Verdict
 from mssante.filing.causes import Cause
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.clock import to_milliseconds
 from mssante.kernel.opaque import OpaqueId, new_id
-from mssante.kernel.reasons import Reason
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry
 
 HEADER = b"Subject: Mme PATIENT-DEUX\r\nMessage-ID: <original@client.example>\r\n\r\n"
@@ -42,17 +40,13 @@ def a_request(clock, *outcomes, header=HEADER, **more):
     envelope = Envelope(
         sender, (PATIENT, Address("gone", "hospital.mssante.fr")), None, None, "c", "ESMTPSA", "TLS"
     )
-    mailbox = Mailbox(
-        OpaqueId(bytes(16)), MailboxType.PERSONAL, sender, MailboxState.ACTIVE, "Dr Exemple"
-    )
     values = {
         "entry": SpoolEntry(OpaqueId(b"s" * 16), clock.now(), envelope, BlobRef("s", 0, 1, b"")),
         "header": header,
-        "sender": mailbox,
+        "to": sender,
         "outcomes": outcomes,
         "withheld": frozenset(),
-        "waiting": (),
-        "undeliverable": (),
+        "waiting": 0,
         "operator_name": "Opérateur d'essai",
         "operator_address": Address("postmaster", "hospital.mssante.fr"),
     }
@@ -107,7 +101,6 @@ def test_the_report_says_nothing_about_the_person(clock):
         *outcomes,
         hidden,
         withheld=frozenset({new_id()}),
-        undeliverable=((PATIENT, Reason.RECIPIENT_CLOSED),),
     )
 
     content = build_report(request)
@@ -118,7 +111,6 @@ def test_the_report_says_nothing_about_the_person(clock):
         assert secret not in json.dumps(machine)
         assert secret.encode() not in content
     assert machine["documents"][-1]["uniqueId"] is None
-    assert machine["undeliverable"] == [{"recipient": 1, "reason": "recipient-unavailable"}]
     assert level1() not in content
 
 
@@ -149,15 +141,12 @@ def test_all_that_went_well_is_said_too(clock):
     assert machine["documents"][0]["entryUuid"].startswith("urn:uuid:")
 
 
-def test_recipients_are_told_by_their_place(clock):
-    gone = Address("gone", "hospital.mssante.fr")
-    request = a_request(clock, undeliverable=((gone, Reason.RECIPIENT_UNKNOWN),))
+def test_mailboxes_that_nobody_reads_yet_are_counted(clock):
+    message, text, machine = read(build_report(a_request(clock, waiting=2)))
 
-    message, text, machine = read(build_report(request))
-
-    assert message["Subject"] == "[KO Remise] Message du 23/11/2026"
-    assert "Recipient 2 (gone@hospital.mssante.fr): not delivered, unknown address." in text
-    assert machine["undeliverable"] == [{"recipient": 2, "reason": "recipient-unknown"}]
+    assert message["Subject"] == "[Remis, messagerie non activée] Message du 23/11/2026"
+    assert "Mailboxes not activated yet that keep the message: 2." in text
+    assert machine["notActivated"] == 2
 
 
 @pytest.mark.parametrize(
@@ -173,14 +162,13 @@ def test_a_message_id_that_is_none_is_not_repeated(clock, message_id):
 
 def test_when_a_report_is_due(clock):
     filed, held = an_outcome(clock, verdict=Verdict.FILED), an_outcome(clock)
-    gone = (Address("gone", "x.fr"), Reason.RECIPIENT_UNKNOWN)
 
     assert not needs_report(a_request(clock), "always")
     assert not needs_report(a_request(clock, filed), "problems")
     assert needs_report(a_request(clock, filed), "always")
     assert needs_report(a_request(clock, filed, held), "problems")
     assert needs_report(a_request(clock, withheld=frozenset({new_id()})), "problems")
-    assert needs_report(a_request(clock, undeliverable=(gone,)), "problems")
+    assert needs_report(a_request(clock, waiting=1), "problems")
 
 
 def test_two_causes_with_one_public_text_have_one_public_word(clock):

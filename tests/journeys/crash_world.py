@@ -4,9 +4,10 @@ and the count of what stands in the stores afterwards."""
 import asyncio
 import random
 import secrets
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
+from hashlib import sha256
 
 import make_samples
 
@@ -77,6 +78,8 @@ class Found:
     """uniqueId → how often in all DMPs."""
     unreadable: list[str]
     audit_faults: list[str]
+    bodies: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    """Message-ID → digests of the different bytes that stand under it."""
 
 
 def look_into(instance: Instance, patients: list[CrashPatient]) -> Found:
@@ -101,6 +104,9 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                     header = MessageSummary.decode(message.summary).header
                     message_id = BytesHeaderParser().parsebytes(header)["Message-ID"]
                     found.messages[message_id] += 1
+                    found.bodies[message_id].add(
+                        sha256(stores.mail_blobs.read(message.blob)).digest()
+                    )
                     body = stores.mail_blobs.read(message.blob)
                     if len(message.prefix) + len(body) != row.size or header not in body:
                         found.unreadable.append(message_id)

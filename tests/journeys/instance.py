@@ -164,6 +164,18 @@ class Instance:
                 return False
         return True
 
+    def relays_waiting(self) -> int:
+        """Orders to other operators that have no outcome yet."""
+        import sqlite3
+
+        count = 0
+        for path in (self.directory / "data").glob("spool-*.sqlite"):
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+                [[due]] = connection.execute("SELECT count(*) FROM relay_order WHERE state = 'due'")
+            connection.close()
+            count += due
+        return count
+
     @functools.cached_property
     def keyring(self) -> Keyring:
         return Keyring.open(

@@ -25,6 +25,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
+_LANES, _PER_DOMAIN = 1, 4
+"""One domain; messages under way to it from each of two workers."""
+
 
 def test_kills_of_workers_and_supervisor_lose_and_double_nothing(tmp_path):
     instance = Instance(tmp_path / "instance").init("--demo-accounts", "8")
@@ -55,6 +58,62 @@ def test_kills_of_workers_and_supervisor_lose_and_double_nothing(tmp_path):
     assert accepted == 400
     assert kills >= 5
     print(f"{accepted} accepted in {attempts} attempts, {kills} kills")
+
+
+def test_kills_at_two_operators_lose_nothing_and_repeat_a_message_once_a_kill_at_most(tmp_path):
+    here = Instance(tmp_path / "here").init("--demo-accounts", "8")
+    there = Instance(tmp_path / "there").init(
+        "--domain", "acacias.mssante.example", "--beside", str(here.directory)
+    )
+    patients = create_patients(there, 12)
+    load = a_load(here, patients, connections=8)
+    for each in (here, there):
+        each.start(workers=2)
+    started = time.monotonic()
+    load.run(250)
+    kills = 0
+    try:
+        while any(thread.is_alive() for thread in load.threads) or here.relays_waiting():
+            assert time.monotonic() - started < 300, "the load does not come through"
+            time.sleep(random.uniform(0.15, 0.7))
+            if kills >= 40:  # the rest in peace: pauses between attempts grow
+                here.run("queue", "retry", "-c", str(here.config), "--all")
+                time.sleep(0.5)
+                continue
+            victim = random.choice([here, there])
+            if random.random() < 0.25:
+                victim.kill_the_supervisor()
+                victim.start(workers=random.choice([1, 2]))
+            else:
+                victim.kill_a_worker()
+            kills += 1
+        load.join()
+        for each in (here, there):
+            each.wait_until_carried()
+    finally:
+        load.stop.set()
+        for each in (here, there):
+            each.stop()
+
+    found = look_into(there, patients)
+    assert not found.unreadable, found.unreadable[:5]
+    assert not found.audit_faults, found.audit_faults[:5]
+    sent = [one for one in load.sent if one is not None]
+    assert all(one.accepted for one in sent)
+    repeats = 0
+    for one in sent:
+        copies = found.messages[one.message_id]
+        assert copies >= 1, one
+        assert found.documents[one.unique_id] == 1, one
+        # Each submission of ours is a message of its own; each may be repeated with its own bytes.
+        assert len(found.bodies[one.message_id]) <= one.attempts, one
+        # One kill can meet every message that is just between the end of its data and our record
+        # of the answer, but each of them once.
+        assert copies <= one.attempts + kills, one
+        repeats += max(0, copies - one.attempts)
+    assert kills >= 5
+    assert repeats <= kills * 2 * _LANES * _PER_DOMAIN
+    print(f"{len(sent)} relayed, {kills} kills, {repeats} repeats")
 
 
 @pytest.mark.long

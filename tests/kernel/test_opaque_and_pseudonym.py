@@ -64,6 +64,17 @@ def test_only_patients_addresses_are_pseudonymised_whatever_the_case_of_the_doma
     assert pseudonyms.of_address(Address("dr.a", "h.example")) == "dr.a@h.example"
 
 
+def test_a_patient_of_another_operator_is_a_pseudonym_too():
+    pseudonyms = Pseudonymiser(bytes(32), PATIENTS)
+
+    assert pseudonyms.of_address(Address("279035121518989", "elsewhere.example")) == (
+        pseudonyms.of("279035121518989") + "@elsewhere.example"
+    )
+    assert pseudonyms.of_address(Address("279035121518980", "elsewhere.example")) == (
+        "279035121518980@elsewhere.example"  # a wrong key: nobody's number
+    )
+
+
 def test_neither_the_key_nor_traits_appear_in_a_repr():
     assert repr(bytes(32)) not in repr(Pseudonymiser(bytes(32), PATIENTS))
     assert "DURAND" not in repr(Traits("DURAND", "A", "A", "F", "19790101", None))

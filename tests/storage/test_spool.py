@@ -39,7 +39,7 @@ async def start(open_database, keyring, tmp_path, clock):
 
     async def start_it():
         blobs = SegmentBlobs(folder, "w0b", keyring)
-        spool = StoredSpool(database, Journal(folder, "w0", keyring), blobs, clock)
+        spool = StoredSpool(database, Journal(folder, "w0", keyring), blobs, keyring, clock)
         await spool.recover()
         opened.extend([spool, blobs])
         return spool

@@ -46,7 +46,9 @@ async def start(layout, keyring, clock):
         layout.create_spool(slot)
         database = layout.open(versions.SPOOL, slot)
         blobs = SegmentBlobs(layout.mail_segments, f"{slot}b", keyring)
-        spool = StoredSpool(database, Journal(layout.mail_segments, slot, keyring), blobs, clock)
+        spool = StoredSpool(
+            database, Journal(layout.mail_segments, slot, keyring), blobs, keyring, clock
+        )
         await spool.recover()
         opened.extend([spool, blobs, database])
         return spool

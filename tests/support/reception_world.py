@@ -13,7 +13,7 @@ from mssante.storage.whitelist import StoredWhiteList
 from mssante.trust.anchors import Trust, read_revocation_lists
 from mssante.trust.list_signature import ListPolicy
 from mssante.trust.peers import PeerJudge, PeerPolicy
-from mssante.trust.tls import PeerTls
+from mssante.trust.peer_tls import PeerTls
 from mssante.trust.whitelist import AgeLimit
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list

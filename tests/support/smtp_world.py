@@ -35,6 +35,7 @@ from mssante.storage.journal import Journal
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.sqlite import SqliteDatabase
+from mssante.storage.whitelist import StoredWhiteList
 from tests.support.certificates import throw_away_certificate
 
 DOMAIN = "medecins.example"
@@ -84,7 +85,7 @@ class World:
     async def open_spool(self) -> StoredSpool:
         """The slot's spool as a process finds it when it starts."""
         journal = Journal(self.folder / "segments", "w0", self.keyring)
-        spool = StoredSpool(self.databases["spool"], journal, self.blobs, self.clock)
+        spool = StoredSpool(self.databases["spool"], journal, self.blobs, self.keyring, self.clock)
         await spool.recover()
         return spool
 
@@ -132,6 +133,7 @@ class World:
     ) -> SubmissionServer:
         admission = Admission(
             self.directory,
+            StoredWhiteList(self.databases["directory"], self.clock),
             self.clock,
             frozenset({PATIENTS}),
             "mx.medecins.example",

@@ -9,7 +9,7 @@ import pytest
 from OpenSSL import SSL
 
 from mssante.trust.anchors import Unreadable
-from mssante.trust.tls import PeerTls, TlsFailed, check_pair_in
+from mssante.trust.peer_tls import PeerTls, TlsFailed, check_pair_in
 from mssante.trust.tls_filter import start_tls
 from tests.support.operator_pki import OperatorPki
 

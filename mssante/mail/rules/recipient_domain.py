@@ -1,15 +1,29 @@
-"""Recipients are in domains that this operator serves."""
+"""Recipients are ours, or in a domain of the trusted space: nothing leaves it."""
 
 from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
+from mssante.trust.whitelist import TrustedSpace
 
 
 async def check_local_domain(directory: Directory, recipient: Address) -> None:
-    """Refuse other domains: nothing leaves the trusted space, and we serve no other operator yet.
+    """Refuse domains that this operator does not serve: for others we carry nothing.
 
     Raises:
         Refusal: DOMAIN_NOT_TRUSTED.
     """
     if not await directory.is_local_domain(recipient.domain):
         raise Refusal(Reason.DOMAIN_NOT_TRUSTED, "recipient domain is not local")
+
+
+async def is_ours(directory: Directory, space: TrustedSpace, recipient: Address) -> bool:
+    """Whether a member's recipient is in a domain of ours; if not, it is a listed operator's.
+
+    Raises:
+        Refusal: DOMAIN_NOT_TRUSTED.
+    """
+    if await directory.is_local_domain(recipient.domain):
+        return True
+    if not await space.operators_of(recipient.domain):
+        raise Refusal(Reason.DOMAIN_NOT_TRUSTED, "recipient domain is not in the white list")
+    return False

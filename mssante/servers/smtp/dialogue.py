@@ -263,6 +263,7 @@ class SmtpSession(SmtpConnection):
             self.hostname,
             f"SIZE {self._shared.max_size}",
             "8BITMIME",
+            "DSN",
             "PIPELINING",
             "ENHANCEDSTATUSCODES",
             *(["STARTTLS"] if self._tls_object() is None else []),
@@ -304,7 +305,7 @@ class SmtpSession(SmtpConnection):
         except Refusal as refusal:
             await self._refuse("MAIL", refusal, command.sender)
             return
-        self._transaction = Transaction(command.sender, command.body_8bit)
+        self._transaction = Transaction(command)
         await self.push("250 2.1.0 Sender accepted")
 
     async def smtp_RCPT(self, arg: str) -> None:
@@ -313,15 +314,15 @@ class SmtpSession(SmtpConnection):
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
-        recipient = parse_rcpt(arg)
+        command = parse_rcpt(arg)
         try:
-            await self._check_recipient(recipient, len(transaction.recipients))
+            await self._check_recipient(command.recipient, len(transaction.recipients))
         except Refusal as refusal:
-            await self._refuse("RCPT", refusal, recipient)
+            await self._refuse("RCPT", refusal, command.recipient)
             if not self._refused_recipients.spend():
                 self._hang_up("421 4.7.0 Too many refused recipients")
             return
-        transaction.recipients.setdefault(recipient.key, recipient)
+        transaction.add(command)
         await self.push("250 2.1.5 Recipient accepted")
 
     def _set_rset_state(self) -> None:

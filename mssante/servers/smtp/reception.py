@@ -22,9 +22,9 @@ from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
 from mssante.servers.smtp.listener import SmtpServer
 from mssante.servers.smtp.transaction import Transaction
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
+from mssante.trust.peer_tls import PeerTls, TlsFailed
 from mssante.trust.peers import PeerJudge, Side, claimed_name
 from mssante.trust.refusals import CertificateRefused
-from mssante.trust.tls import PeerTls, TlsFailed
 from mssante.trust.tls_filter import start_tls
 from mssante.wire.smtp.commands import CommandError, MailCommand
 from mssante.wire.x500 import DistinguishedName
@@ -110,14 +110,17 @@ class ReceptionSession(SmtpSession):
 
     def _envelope(self, transaction: Transaction) -> Envelope:
         return Envelope(
-            sender=transaction.sender,
+            sender=transaction.mail.sender,
             recipients=tuple(transaction.recipients.values()),
             account_id=None,
             mailbox_id=None,
             client=self._client,
             protocol="ESMTPS",
             tls=self._tls_text(),
-            body_8bit=transaction.body_8bit,
+            body_8bit=transaction.mail.body_8bit,
+            returns=transaction.mail.returns,
+            envid=transaction.mail.envid,
+            requests=transaction.requests,
             operator=str(self._admitted_operator().name),
         )
 

@@ -74,14 +74,17 @@ class SubmissionSession(SmtpSession):
     def _envelope(self, transaction: Transaction) -> Envelope:
         identity = self._signed_in()
         return Envelope(
-            sender=transaction.sender,
+            sender=transaction.mail.sender,
             recipients=tuple(transaction.recipients.values()),
             account_id=identity.account_id,
             mailbox_id=identity.mailbox.id,
             client=self._client,
             protocol="ESMTPSA",
             tls=self._tls_text(),
-            body_8bit=transaction.body_8bit,
+            body_8bit=transaction.mail.body_8bit,
+            returns=transaction.mail.returns,
+            envid=transaction.mail.envid,
+            requests=transaction.requests,
         )
 
     def _witnessed(self) -> Witnessed:

@@ -1,12 +1,22 @@
 """Command lines (RFC 5321 section 4.1): verb, path, parameters. Their order is not judged here."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from mssante.kernel.address import Address
 from mssante.wire.mime.addresses import parse_address
+from mssante.wire.smtp.notifications import (
+    UNASKED,
+    DeliveryRequest,
+    Notify,
+    Return,
+    read_envid,
+    read_notify,
+    read_orcpt,
+)
 
 MAX_COMMAND_LINE: Final = 4096
 """Octets with CRLF. RFC 5321 section 4.5.3.1.4 asks for 512 and what extensions add; the longest
@@ -20,6 +30,8 @@ _PARAMETER: Final = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9-]*)(?:=(?P<value
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+\Z")
 _HELO_NAME: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}\Z")
 _SIZE: Final = re.compile(r"[0-9]{1,20}\Z")
+
+_T = TypeVar("_T")
 
 
 class CommandError(ValueError):
@@ -43,6 +55,18 @@ class MailCommand:
     size: int | None
     """Declared by the client (RFC 1870)."""
     body_8bit: bool
+    returns: Return | None = None
+    """How much is to come back of a message that failed (RFC 3461 section 4.3)."""
+    envid: str = ""
+    """Envelope identifier for reports, in xtext as given (RFC 3461 section 4.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RcptCommand:
+    """``RCPT TO:<forward-path> parameters``."""
+
+    recipient: Address
+    request: DeliveryRequest = UNASKED
 
 
 def split_command(line: bytes) -> tuple[str, str]:
@@ -72,6 +96,8 @@ def parse_mail(argument: str) -> MailCommand:
     path, parameters = _path_and_parameters(argument, "FROM:")
     size: int | None = None
     body_8bit = False
+    returns: Return | None = None
+    envid = ""
     for name, value in _parameters(parameters).items():
         match name:
             case "SIZE" if value is not None and _SIZE.match(value):
@@ -81,24 +107,39 @@ def parse_mail(argument: str) -> MailCommand:
             case "AUTH" if value is not None and (value == "<>" or _XTEXT.match(value)):
                 # RFC 4954 section 5: we trust no client to speak for others, so it counts as <>.
                 pass
-            case "SIZE" | "BODY" | "AUTH":
-                raise CommandError(f"501 5.5.4 The parameter {name} is not well formed")
+            case "RET" if value is not None and value.upper() in tuple(Return):
+                returns = Return(value.upper())
+            case "ENVID" if value is not None:
+                envid = _well_formed(name, value, read_envid)
+            case "SIZE" | "BODY" | "AUTH" | "RET" | "ENVID":
+                raise _malformed(name)
             case _:
                 raise CommandError("555 5.5.4 Unknown parameter of MAIL")
     sender = None if path == "" else _address(path, "5.1.7")
-    return MailCommand(sender, size, body_8bit)
+    return MailCommand(sender, size, body_8bit, returns, envid)
 
 
-def parse_rcpt(argument: str) -> Address:
-    """Read the argument of RCPT, of which we know no parameter.
+def parse_rcpt(argument: str) -> RcptCommand:
+    """Read the argument of RCPT.
 
     Raises:
         CommandError: 501, 553 or 555.
     """
     path, parameters = _path_and_parameters(argument, "TO:")
-    if _parameters(parameters):
-        raise CommandError("555 5.5.4 Unknown parameter of RCPT")
-    return _address(path, "5.1.3")
+    notify: frozenset[Notify] | None = None
+    original = ""
+    for name, value in _parameters(parameters).items():
+        match name:
+            case "NOTIFY" if value is not None:
+                notify = _well_formed(name, value, read_notify)
+            case "ORCPT" if value is not None:
+                original = _well_formed(name, value, read_orcpt)
+            case "NOTIFY" | "ORCPT":
+                raise _malformed(name)
+            case _:
+                raise CommandError("555 5.5.4 Unknown parameter of RCPT")
+    asked = UNASKED if notify is None and not original else DeliveryRequest(notify, original)
+    return RcptCommand(_address(path, "5.1.3"), asked)
 
 
 def parse_hello(argument: str) -> str:
@@ -124,6 +165,17 @@ def _path_and_parameters(argument: str, keyword: str) -> tuple[str, str]:
     if len(found["address"]) > MAX_PATH - 2:
         raise CommandError("501 5.1.3 The address is too long")
     return found["address"], found["parameters"]
+
+
+def _well_formed(name: str, value: str, read: Callable[[str], _T]) -> _T:
+    try:
+        return read(value)
+    except ValueError:
+        raise _malformed(name) from None
+
+
+def _malformed(name: str) -> CommandError:
+    return CommandError(f"501 5.5.4 The parameter {name} is not well formed")
 
 
 def _parameters(text: str) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ async def test_a_recipient_is_refused_with_its_own_code(world, client, recipient
         (f"FROM:<bob@{DOMAIN}>", "550 5.7.1"),
         ("FROM:<alice@elsewhere.example>", "550 5.7.1"),
         (f"FROM:<alice@{DOMAIN}> SIZE=200001", "552 5.3.4"),
-        (f"FROM:<alice@{DOMAIN}> RET=FULL", "555 5.5.4"),
+        (f"FROM:<alice@{DOMAIN}> RET=SOME", "501 5.5.4"),
         (f"FROM:<alice@{DOMAIN}> SIZE=many", "501 5.5.4"),
         ("FROM:<alice>", "553 5.1.7"),
     ],

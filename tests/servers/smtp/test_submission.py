@@ -45,7 +45,7 @@ async def test_smtplib_submits(world, implicit, mechanism):
         with smtp:
             smtp.ehlo()
             assert smtp.esmtp_features == {
-                "size": "200000", "8bitmime": "", "pipelining": "", "enhancedstatuscodes": "", "auth": " PLAIN LOGIN",
+                "size": "200000", "8bitmime": "", "dsn": "", "pipelining": "", "enhancedstatuscodes": "", "auth": " PLAIN LOGIN",
             }  # fmt: skip
             smtp.user, smtp.password = "alice", "right"
             smtp.auth(mechanism, getattr(smtp, f"auth_{mechanism.lower()}"))

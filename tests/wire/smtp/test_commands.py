@@ -8,9 +8,11 @@ from mssante.wire.smtp.commands import (
     MailCommand,
     parse_hello,
     parse_mail,
+    RcptCommand,
     parse_rcpt,
     split_command,
 )
+from mssante.wire.smtp.notifications import DeliveryRequest, Notify, Return
 
 A = Address("a", "b.fr")
 
@@ -47,7 +49,11 @@ def test_mail_as_clients_write_it(argument, command):
         ("FROM:<a@b.fr> SIZE=1 SIZE=2", "501 5.5.4"),
         ("FROM:<a@b.fr> BODY=BINARYMIME", "501 5.5.4"),
         ("FROM:<a@b.fr> AUTH", "501 5.5.4"),
-        ("FROM:<a@b.fr> RET=HDRS", "555 5.5.4"),
+        ("FROM:<a@b.fr> RET=ALL", "501 5.5.4"),
+        ("FROM:<a@b.fr> RET", "501 5.5.4"),
+        ("FROM:<a@b.fr> ENVID", "501 5.5.4"),
+        ("FROM:<a@b.fr> ENVID=" + "x" * 101, "501 5.5.4"),
+        ("FROM:<a@b.fr> ENVID=x+zz", "501 5.5.4"),
         ("FROM:<a@b.fr> SMTPUTF8", "555 5.5.4"),
         ("FROM:<nobody>", "553 5.1.7"),
         ("FROM:<a@b@c.fr>", "553 5.1.7"),
@@ -68,7 +74,14 @@ def test_mail_that_is_not_well_formed(argument, start):
     ("argument", "start"),
     [
         ("TO:<>", "553 5.1.3"),
-        ("TO:<a@b.fr> NOTIFY=NEVER", "555 5.5.4"),
+        ("TO:<a@b.fr> NOTIFY=NEVER,SUCCESS", "501 5.5.4"),
+        ("TO:<a@b.fr> NOTIFY=SUCCESS,SUCCESS", "501 5.5.4"),
+        ("TO:<a@b.fr> NOTIFY=ALWAYS", "501 5.5.4"),
+        ("TO:<a@b.fr> NOTIFY", "501 5.5.4"),
+        ("TO:<a@b.fr> ORCPT=a@b.fr", "501 5.5.4"),
+        ("TO:<a@b.fr> ORCPT=rfc822;", "501 5.5.4"),
+        ("TO:<a@b.fr> ORCPT=rfc822;" + "x" * 500, "501 5.5.4"),
+        ("TO:<a@b.fr> RRVS=1", "555 5.5.4"),
         ("TO:<a@b.fr> =x", "501 5.5.4"),
         ("FROM:<a@b.fr>", "501 5.5.4"),
         ('TO:<"a@b"@c.fr>', "553 5.1.3"),
@@ -84,7 +97,19 @@ def test_rcpt_that_is_not_well_formed(argument, start):
 
 
 def test_rcpt_with_a_blank_after_the_colon():
-    assert parse_rcpt("TO: <a@b.fr>") == A
+    assert parse_rcpt("TO: <a@b.fr>") == RcptCommand(A)
+
+
+def test_what_is_asked_about_notifications_is_kept_as_it_was_given():
+    mail = parse_mail("FROM:<a@b.fr> RET=hdrs ENVID=QQ314+2B159")
+    rcpt = parse_rcpt("TO:<a@b.fr> NOTIFY=success,DELAY ORCPT=rfc822;d+2Br@x.fr")
+
+    assert (mail.returns, mail.envid) == (Return.HEADERS, "QQ314+2B159")
+    assert rcpt.request == DeliveryRequest(
+        frozenset({Notify.SUCCESS, Notify.DELAY}), "rfc822;d+2Br@x.fr"
+    )
+    assert rcpt.request.original_recipient == "rfc822; d+r@x.fr"
+    assert rcpt.request.parameters() == " NOTIFY=DELAY,SUCCESS ORCPT=rfc822;d+2Br@x.fr"
 
 
 @given(st.binary(max_size=300))
