@@ -25,7 +25,6 @@ from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
-from mssante.clients.smtp.tls import client_context
 from mssante.courier.courier import Courier
 from mssante.courier.journey import Journey
 from mssante.courier.journey import Operator as JourneyOperator
@@ -65,6 +64,7 @@ from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
 from mssante.trust.anchors import Unreadable
+from mssante.trust.peer_tls import PeerTls
 from mssante.trust.peers import PeerJudge, PeerPolicy
 from mssante.trust.whitelist import AgeLimit
 
@@ -213,7 +213,8 @@ class Worker:
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
-        self._carrier = carrier_of(stores)
+        self._peer_tls = trust_files.peer_tls(settings)
+        self._carrier = carrier_of(stores, lambda: self._peer_tls, self.peers)
         self.relays = RelayCourier(
             RelayServices(
                 carrier=self._carrier,
@@ -301,7 +302,7 @@ class Worker:
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
             ),
-            tls=trust_files.peer_tls(settings),
+            tls=self._peer_tls,
             **{name: value for name, value in smtp.items() if name != "clock"},
         )
         self.imap = ImapServer(
@@ -325,7 +326,7 @@ class Worker:
             return lambda: self._tls.load_cert_chain(tls.certificate, tls.key)
 
         def operators() -> Callable[[], None]:
-            return partial(self.reception.renew, trust_files.peer_tls(settings))
+            return partial(self._renew_peer_tls, trust_files.peer_tls(settings))
 
         def peers() -> Callable[[], None]:
             return partial(self.peers.renew, trust_files.peer_trust(settings))
@@ -343,6 +344,10 @@ class Worker:
                 peers,
             ),
         ]
+
+    def _renew_peer_tls(self, tls: PeerTls) -> None:
+        self._peer_tls = tls
+        self.reception.renew(tls)
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""
@@ -391,8 +396,8 @@ def list_age(stores: Stores) -> AgeLimit:
     return AgeLimit(stores.white_list, stores.clock, timedelta(hours=hours) if hours else None)
 
 
-def carrier_of(stores: Stores) -> SmtpCarrier:
-    """What takes messages to other operators."""
+def carrier_of(stores: Stores, tls: Callable[[], PeerTls], peers: PeerJudge) -> SmtpCarrier:
+    """What takes messages to other operators; `tls` gives our certificate as it is now."""
     settings = stores.settings
     routes = {}
     for text in settings.relay.routes:
@@ -400,13 +405,11 @@ def carrier_of(stores: Stores) -> SmtpCarrier:
         assert route is not None  # the settings were checked
         domain, host, port = route
         routes[domain] = Host(host, port)
-    tls = client_context(
-        settings.tls.operator_certificate, settings.tls.operator_key, settings.tls.peer_ca
-    )
     return SmtpCarrier(
         settings.operator.domain,
-        lambda: tls,
-        stores.white_list,
+        tls,
+        peers,
+        list_age(stores),
         Exchangers(routes),
         stores.mail_blobs,
     )

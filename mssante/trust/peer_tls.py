@@ -8,6 +8,7 @@ question of `mssante.trust.peers`. See docs/decisions/0002-tls-of-other-operator
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
@@ -63,10 +64,15 @@ class PeerTls:
         return TlsEngine(connection)
 
     def connect(self, host: str) -> "TlsEngine":
-        """The client's end of a new connection; `host` is the name that is asked for (SNI)."""
+        """The client's end of a new connection; `host` is the name that is asked for (SNI), unless it
+        is an address.
+        """
         connection = SSL.Connection(self._client, None)
         connection.set_connect_state()
-        connection.set_tlsext_host_name(host.encode("ascii"))
+        try:
+            ip_address(host)
+        except ValueError:  # RFC 6066 section 3: names only
+            connection.set_tlsext_host_name(host.encode("ascii"))
         return TlsEngine(connection)
 
 
