@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import uvloop
@@ -24,7 +25,6 @@ from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
-from mssante.clients.smtp.tls import client_context
 from mssante.courier.courier import Courier
 from mssante.courier.journey import Journey
 from mssante.courier.journey import Operator as JourneyOperator
@@ -43,6 +43,7 @@ from mssante.mail.relay import RetryRules
 from mssante.mail.sealing import LIMITS as SEALING_LIMITS
 from mssante.mail.sealing import SealingSpool
 from mssante.mail.smime import SecureMail
+from mssante.renewal import Fetcher, FileWatch, Renewable
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
@@ -52,7 +53,7 @@ from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
 from mssante.settings import Settings, route_of
-from mssante.storage import versions
+from mssante.storage import trust_files, versions
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
@@ -68,10 +69,14 @@ from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.anchors import Unreadable
 from mssante.trust.dkim_keys import read_dkim_key
 from mssante.trust.mailbox_keys import MailboxKeys, read_authority
+from mssante.trust.peer_tls import PeerTls
+from mssante.trust.peers import PeerJudge, PeerPolicy
 from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
+from mssante.trust.whitelist import AgeLimit
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -203,6 +208,13 @@ class Worker:
         self._stores = stores
         self._spools = spools
         self._tls = server_context(settings.tls.certificate, settings.tls.key)
+        self.peers = PeerJudge(
+            trust_files.peer_trust(settings),
+            PeerPolicy(
+                client_usages=settings.trust.peer_usages,
+                revocation_must_be_known=settings.trust.revocation == "hard",
+            ),
+        )
         audit_log = StoredAuditLog(stores.databases["directory"], stores.clock)
         self.authenticator = Authenticator(
             stores.directory,
@@ -213,7 +225,8 @@ class Worker:
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
-        self._carrier = carrier_of(stores)
+        self._peer_tls = trust_files.peer_tls(settings)
+        self._carrier = carrier_of(stores, lambda: self._peer_tls, self.peers)
         self.relays = RelayCourier(
             RelayServices(
                 carrier=self._carrier,
@@ -241,7 +254,7 @@ class Worker:
                     source_id=f"{operator.oid_arc}.1",
                     sandbox=operator.sandbox,
                 ),
-                smime=SecureMail(keys, trust_files(settings, keys), Validations()),
+                smime=SecureMail(keys, mail_trust(settings, keys), Validations()),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
                 dkim=dkim_signer(settings),
@@ -296,17 +309,20 @@ class Worker:
         self.reception = ReceptionServer(
             ReceptionServices(
                 arrival=Arrival(
-                    stores.directory, stores.white_list, patient_domains, operator.domain, limits
+                    stores.directory,
+                    stores.white_list,
+                    patient_domains,
+                    operator.domain,
+                    limits,
+                    list_age(stores),
                 ),
+                peers=self.peers,
+                clock=stores.clock,
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
             ),
-            tls=server_context(
-                settings.tls.operator_certificate,
-                settings.tls.operator_key,
-                client_ca=settings.tls.peer_ca,
-            ),
-            **smtp,
+            tls=self._peer_tls,
+            **{name: value for name, value in smtp.items() if name != "clock"},
         )
         self.imap = ImapServer(
             self.mailboxes,
@@ -319,6 +335,38 @@ class Worker:
             ),
             memory,
         )
+
+    def renewables(self) -> list[Renewable]:
+        """What this worker loads again when its files change."""
+        settings, tls = self._stores.settings, self._stores.settings.tls
+
+        def members() -> Callable[[], None]:
+            server_context(tls.certificate, tls.key)  # a pair that is broken changes nothing
+            return lambda: self._tls.load_cert_chain(tls.certificate, tls.key)
+
+        def operators() -> Callable[[], None]:
+            return partial(self._renew_peer_tls, trust_files.peer_tls(settings))
+
+        def peers() -> Callable[[], None]:
+            return partial(self.peers.renew, trust_files.peer_trust(settings))
+
+        return [
+            Renewable("certificate for members", lambda: (tls.certificate, tls.key), members),
+            Renewable(
+                "certificate for operators",
+                lambda: (tls.operator_certificate, tls.operator_key),
+                operators,
+            ),
+            Renewable(
+                "authorities and revocation lists",
+                lambda: trust_files.peer_files(settings),
+                peers,
+            ),
+        ]
+
+    def _renew_peer_tls(self, tls: PeerTls) -> None:
+        self._peer_tls = tls
+        self.reception.renew(tls)
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""
@@ -361,8 +409,14 @@ class Worker:
                 raise outcome
 
 
-def carrier_of(stores: Stores) -> SmtpCarrier:
-    """What takes messages to other operators."""
+def list_age(stores: Stores) -> AgeLimit:
+    """The age from which the white list is believed no more; for both doors to other operators."""
+    hours = stores.settings.trust.max_age_hours
+    return AgeLimit(stores.white_list, stores.clock, timedelta(hours=hours) if hours else None)
+
+
+def carrier_of(stores: Stores, tls: Callable[[], PeerTls], peers: PeerJudge) -> SmtpCarrier:
+    """What takes messages to other operators; `tls` gives our certificate as it is now."""
     settings = stores.settings
     routes = {}
     for text in settings.relay.routes:
@@ -370,13 +424,11 @@ def carrier_of(stores: Stores) -> SmtpCarrier:
         assert route is not None  # the settings were checked
         domain, host, port = route
         routes[domain] = Host(host, port)
-    tls = client_context(
-        settings.tls.operator_certificate, settings.tls.operator_key, settings.tls.peer_ca
-    )
     return SmtpCarrier(
         settings.operator.domain,
-        lambda: tls,
-        stores.white_list,
+        tls,
+        peers,
+        list_age(stores),
         Exchangers(routes),
         stores.mail_blobs,
     )
@@ -414,7 +466,7 @@ def mailbox_keys(stores: Stores) -> MailboxKeys:
     return MailboxKeys(stores.mailbox_keys, authority, stores.clock)
 
 
-def trust_files(settings: Settings, keys: MailboxKeys) -> TrustFiles:
+def mail_trust(settings: Settings, keys: MailboxKeys) -> TrustFiles:
     """What is believed about the certificates of mail."""
     smime = settings.smime
     known = [keys.authority] if keys.authority is not None else []
@@ -463,7 +515,11 @@ def run_worker(
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
         is_first = slot == slots[0]
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+        try:
+            uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+        except Unreadable as error:  # a file that was good when the instance started
+            _LOG.error("this worker cannot start", extra={"why": str(error)})
+            return 1
     return 0
 
 
@@ -492,9 +548,17 @@ async def _serve(
             dict(stores.databases) if is_first else None,
         )
         stack.push_async_callback(upkeep.close)
+        fetcher = Fetcher(settings, stores.white_list, stores.clock)
+        stack.push_async_callback(fetcher.close)
+        watch = FileWatch(worker.renewables())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.ask)
         try:
             await worker.start(listening)
             upkeep.start()
+            if is_first:
+                fetcher.start()
+            watching = asyncio.create_task(watch.run())
+            stack.callback(watching.cancel)
             ready()
             await stopping.wait()
         finally:

@@ -113,8 +113,32 @@ class Tls:
 class Trust:
     """Who is let into the exchange with other operators: ``[trust]``."""
 
-    accept_unverified_signature: bool = False
-    """Whether a white list that is signed is taken although its signature is not verified."""
+    white_list_url: str = ""
+    """``https://…`` from where the list is fetched; empty: it is imported by hand."""
+    white_list_ca: tuple[Path, ...] = ()
+    """PEM: the authorities of that server's certificate; no others are believed."""
+    white_list_anchors: tuple[Path, ...] = ()
+    """PEM: the authorities of the certificate that signs the list."""
+    white_list_signer: str = "O=ANS"
+    """Attributes (RFC 4514) that the subject of that certificate must have."""
+    require_signature: bool = False
+    """Whether a list without signature is refused; one that is there is verified in any case."""
+    refresh_minutes: int = _bounded(60, 5, 1_440)
+    """How often the list is fetched, more or less a tenth."""
+    warn_hours: int = _bounded(48, 1, 8_760)
+    """Age of the list from which each refresh warns."""
+    max_age_hours: int = _bounded(0, 0, 8_760)
+    """Age of the list from which nothing is exchanged with other operators; 0: never."""
+    peer_intermediates: tuple[Path, ...] = ()
+    """PEM: authorities below those of ``tls.peer_ca``, for peers that leave them out."""
+    peer_usages: tuple[Literal["clientAuth", "serverAuth"], ...] = ("clientAuth",)
+    """Of a certificate that limits its usages: one of these lets it send to us."""
+    revocation_lists: tuple[Path, ...] = ()
+    """PEM or DER: lists of the authorities of other operators."""
+    revocation_urls: tuple[str, ...] = ()
+    """``http://…`` or ``https://…`` of lists that are fetched; no other address is ever asked."""
+    revocation: Literal["soft", "hard"] = "soft"
+    """Where no list in force covers a certificate: let it pass, or refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +451,7 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("operator.oid_arc: must be an OID of at most 48 characters")
     if not settings.workers.roles:
         problems.append("workers.roles: names no role")
+    problems += _trust_problems(settings.trust)
     problems += [
         f"relay.routes: {text!r} is not domain=host:port"
         for text in settings.relay.routes
@@ -435,6 +460,31 @@ def _contradictions(settings: Settings) -> list[str]:
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
+
+
+def _trust_problems(trust: Trust) -> list[str]:
+    problems = []
+    if trust.white_list_url:
+        if not _is_url(trust.white_list_url, ("https",)):
+            problems.append("trust.white_list_url: must be an https:// URL")
+        if not trust.white_list_ca:
+            problems.append("trust.white_list_ca: is required beside white_list_url")
+    problems += [
+        f"trust.revocation_urls: {url!r} is not an http:// or https:// URL"
+        for url in trust.revocation_urls
+        if not _is_url(url, ("http", "https"))
+    ]
+    if not trust.peer_usages:
+        problems.append("trust.peer_usages: names no usage")
+    return problems
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        return False
 
 
 _ROUTE: Final = re.compile(

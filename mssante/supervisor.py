@@ -24,6 +24,8 @@ from typing import Final
 
 from mssante.app import Listening, check_stores, run_worker
 from mssante.settings import Listener, Role, Settings
+from mssante.storage import trust_files
+from mssante.trust.anchors import Unreadable
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -72,9 +74,12 @@ class Supervisor:
         self._due: dict[str, tuple[float, float]] = {}
         """Slots without a process: when to start it, and its pause."""
         self._stopping = False
+        self._renewing = False
+        """The workers are to load their certificates again."""
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
         self._lock = -1
+        self._had_terminal = False
 
     def run(self, announce: Callable[[str], None]) -> int:
         """Serve until SIGTERM or SIGINT; `announce` is called once, when every listener accepts.
@@ -83,11 +88,15 @@ class Supervisor:
             The exit code: 0 after an orderly stop.
 
         Raises:
-            StartFailed: the stores are of another version, a port is taken, or another supervisor
-                serves this instance already.
+            StartFailed: the stores are of another version, a certificate cannot be used, a port is
+                taken, or another supervisor serves this instance already.
         """
         settings = self._settings
         check_stores(settings)
+        try:
+            trust_files.check_files(settings)
+        except Unreadable as error:
+            raise StartFailed(str(error)) from None
         with _only_one(settings.workers.run_directory) as self._lock, self._signals():
             self._sockets = bind(settings, self._roles)
             ready_read, ready_write = os.pipe()
@@ -102,12 +111,16 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        # nohup(1) leaves the signal ignored: its terminal may go.
+        unattended = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._had_terminal = not unattended and _has_terminal()
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = (read, write)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, self._ask_renew)
         try:
             yield
         finally:
@@ -115,6 +128,18 @@ class Supervisor:
 
     def _ask_stop(self, *_: object) -> None:
         self._stopping = True
+
+    def _ask_renew(self, *_: object) -> None:
+        """Load certificates again; a terminal that was closed sends the same signal, and is gone."""
+        if self._had_terminal and not _has_terminal():
+            self._stopping = True
+        self._renewing = True
+
+    def _renew(self) -> None:
+        self._renewing = False
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
 
     def _start(self, slot: str, ready: int, *, pause: float) -> None:
         parent = os.getpid()
@@ -132,6 +157,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is done by starting
             for descriptor in (*self._wake, self._lock):
                 os.close(descriptor)
             _give_memory_back()
@@ -180,6 +206,8 @@ class Supervisor:
                     self._restart(slot, ready, pause)
             select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
             self._drain()
+            if self._renewing:
+                self._renew()
             for dead in self._reap():
                 self._replace(dead)
         self._stop_workers()
@@ -239,6 +267,14 @@ class Supervisor:
         while self._workers:
             pid, _ = os.waitpid(-1, 0)
             self._workers.pop(pid, None)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _tell(ready: int) -> None:

@@ -20,6 +20,7 @@ from mssante.cli import (
     patient,
     professional,
     queue,
+    reload,
     serve,
     smime,
     trust,
@@ -35,6 +36,7 @@ from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
 from mssante.storage.versions import WrongVersion
 from mssante.supervisor import StartFailed
+from mssante.trust.anchors import Unreadable
 from mssante.wire.whitelist.reader import WhiteListRefused
 
 app: Final = typer.Typer(
@@ -58,6 +60,7 @@ app.add_typer(queue.app)
 app.add_typer(smime.app)
 app.add_typer(trust.app)
 app.command()(init.init)
+app.command()(reload.reload)
 app.command()(serve.serve)
 
 _EXPECTED: Final = (
@@ -70,6 +73,7 @@ _EXPECTED: Final = (
     Refusal,
     KeyUnavailable,
     StartFailed,
+    Unreadable,
     WhiteListRefused,
     WrongVersion,
 )

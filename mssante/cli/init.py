@@ -26,6 +26,7 @@ from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
 from mssante.trust.dkim_keys import new_key_pem
+from mssante.trust.list_signature import ListPolicy
 from mssante.trust.names import name_of, subject_in
 from mssante.trust.path import Purpose
 from mssante.wire.whitelist.model import Listing
@@ -200,7 +201,7 @@ def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
     ]
     content = write_white_list(SystemClock().now(), listings)
     pki.write_new(instance.settings.directory / DEMO_WHITE_LIST, content, mode=0o600)
-    instance.run(instance.white_list.replace(content, act("init --demo"), accept_signed=False))
+    instance.run(instance.white_list.replace(content, act("init --demo"), ListPolicy()))
 
 
 def _domains(settings: Settings) -> None:

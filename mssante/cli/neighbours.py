@@ -10,6 +10,7 @@ from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Settings, SettingsError, load, route_of
+from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
 
@@ -62,7 +63,7 @@ def introduce(first: Path, second: Path) -> None:
         content = write_white_list(SystemClock().now(), list(unique.values()))
         for instance in (here, there):
             by = act("init --beside")
-            instance.run(instance.white_list.replace(content, by, accept_signed=False))
+            instance.run(instance.white_list.replace(content, by, ListPolicy()))
 
 
 def _listings(instance: Instance) -> tuple[Listing, ...]:

@@ -12,6 +12,8 @@ class Reason(StrEnum):
     AUTHENTICATION_REQUIRED = "authentication-required"
     ENCRYPTION_REQUIRED = "encryption-required"
     CERTIFICATE_REQUIRED = "certificate-required"
+    CERTIFICATE_REFUSED = "certificate-refused"
+    HANDSHAKE_FAILED = "handshake-failed"
     OPERATOR_NOT_LISTED = "operator-not-listed"
     SENDER_DOMAIN_FOREIGN = "sender-domain-foreign"
     SENDER_NOT_OWNED = "sender-not-owned"
@@ -40,6 +42,7 @@ class Reason(StrEnum):
     LIMIT_REACHED = "limit-reached"
     # now
     TRY_LATER = "try-later"
+    WHITE_LIST_OUTDATED = "white-list-outdated"
 
 
 class Refusal(Exception):

@@ -20,7 +20,7 @@ from mssante.mail.rules.patient_address import check_patient_address
 from mssante.mail.rules.recipient_domain import check_local_domain
 from mssante.mail.rules.recipient_mailbox import open_recipient
 from mssante.mail.rules.structure import check_structure
-from mssante.trust.whitelist import TrustedSpace
+from mssante.trust.whitelist import AgeLimit, TrustedSpace
 from mssante.wire.x500 import DistinguishedName
 
 
@@ -29,7 +29,7 @@ class Peer:
     """Another operator, at the moment of one MAIL command."""
 
     name: DistinguishedName
-    """In its certificate, whose chain TLS has verified."""
+    """In its certificate, which is believed."""
     domains: frozenset[str]
     """For which it speaks, by the white list; never ours."""
 
@@ -49,6 +49,8 @@ class Arrival:
     authserv_id: str
     """Our name in Authentication-Results."""
     limits: AdmissionLimits
+    age: AgeLimit | None = None
+    """How old the white list may be; None: as old as it likes."""
 
     async def check_sender(
         self, name: DistinguishedName | None, sender: Address | None, *, declared_size: int = 0
@@ -56,16 +58,18 @@ class Arrival:
         """Judge MAIL; gives the operator.
 
         Args:
-            name: of the verified client certificate; None where there is none.
+            name: of the client certificate that is believed; None where there is none.
             sender: reverse-path. The null one, which reports have, needs a listed operator only.
             declared_size: octets that the peer announces (RFC 1870), 0 when it does not.
 
         Raises:
-            Refusal: CERTIFICATE_REQUIRED, OPERATOR_NOT_LISTED, SENDER_DOMAIN_FOREIGN,
-                MESSAGE_TOO_LARGE.
+            Refusal: CERTIFICATE_REQUIRED, WHITE_LIST_OUTDATED, OPERATOR_NOT_LISTED,
+                SENDER_DOMAIN_FOREIGN, MESSAGE_TOO_LARGE.
         """
         if name is None:
             raise Refusal(Reason.CERTIFICATE_REQUIRED, "no client certificate")
+        if self.age is not None:
+            await self.age.check()
         listed = await self.space.domains_of(name)
         if not listed:
             raise Refusal(Reason.OPERATOR_NOT_LISTED, "certificate name is not in the white list")

@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from mssante.trust.peer_tls import TlsFailed
 from mssante.trust.tls import harden
 
 HANDSHAKE_SECONDS: Final = 20.0
@@ -12,20 +13,15 @@ SHUTDOWN_SECONDS: Final = 5.0
 """How long a client may take to answer our closing of TLS."""
 
 
-def server_context(
-    certificate: Path, key: Path, *, client_ca: Path | None = None
-) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
-    Session tickets stay on, but for client certificates: a phone that comes back saves the
-    asymmetric part of the handshake.
+    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
+    Members only: other operators show certificates of their own, see `mssante.trust.peer_tls`.
 
     Args:
         certificate: PEM file, our certificate first, then its chain.
         key: PEM file of the private key, unencrypted.
-        client_ca: PEM file of the authorities whose client certificates are asked for. A client
-            without certificate is let in, so that the protocol can refuse it in its own words; a
-            certificate that does not verify ends the handshake.
 
     Raises:
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
@@ -34,10 +30,16 @@ def server_context(
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        # A resumed session would bring the certificate of an earlier day, unverified today.
-        context.options |= ssl.OP_NO_TICKET
-        context.num_tickets = 0
     return context
+
+
+def why_no_handshake(cause: BaseException | None) -> str:
+    """Why a handshake failed, in the fixed words of the TLS library that ended it or in ours."""
+    if isinstance(cause, TlsFailed):
+        return cause.reason
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
+    # Asyncio's loops abort a handshake that takes too long.
+    return (
+        "handshake timed out" if isinstance(cause, ConnectionAbortedError) else "connection ended"
+    )

@@ -43,6 +43,8 @@ def reply_for(reason: Reason) -> Reply:
             | Reason.ADDRESS_MALFORMED
             | Reason.DOMAIN_NOT_TRUSTED
             | Reason.CERTIFICATE_REQUIRED
+            | Reason.CERTIFICATE_REFUSED
+            | Reason.HANDSHAKE_FAILED
             | Reason.OPERATOR_NOT_LISTED
             | Reason.SENDER_DOMAIN_FOREIGN
             | Reason.TOO_MANY_RECIPIENTS
@@ -69,7 +71,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply("NO", "Mailbox full", "OVERQUOTA")
         case Reason.LIMIT_REACHED:
             return Reply("NO", "Limit reached", "LIMIT")
-        case Reason.TRY_LATER:
+        case Reason.TRY_LATER | Reason.WHITE_LIST_OUTDATED:
             return Reply("NO", "Try again later", "UNAVAILABLE")
         case _:
             assert_never(reason)

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import ssl
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from mssante.servers.limits import Allowance, ByteBudget, ConnectionLimits
 from mssante.servers.smtp.arriving import Arriving
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
+from mssante.servers.tls import why_no_handshake
 from mssante.wire.smtp.commands import (
     MAX_COMMAND_LINE,
     CommandError,
@@ -103,7 +103,11 @@ class Witnessed:
     actor: OpaqueId | None = None
     subject: OpaqueId | None = None
     operator: str = ""
-    """Name in the peer's certificate: public, of a legal person."""
+    """Name in the peer's certificate, which is believed: public, of a legal person."""
+    certificate: str = ""
+    """SHA-256 of the certificate that the peer showed, in hex, believed or not."""
+    claimed: str = ""
+    """The name in a certificate that is not believed: anybody may have written it."""
 
 
 class SmtpSession(SmtpConnection):
@@ -363,7 +367,11 @@ class SmtpSession(SmtpConnection):
         facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
         if who.operator:
             facts["operator"] = who.operator
+        if who.certificate:
+            facts["certificate"] = who.certificate
         personal = {"peer": self._peer}
+        if who.claimed:
+            personal["claimed"] = who.claimed
         if about is not None:
             personal["address"] = str(about)
         entry = AuditEntry(
@@ -375,15 +383,14 @@ class SmtpSession(SmtpConnection):
             facts=facts,
             personal=personal,
         )
-        speaker = who.actor or who.operator or self._peer
+        speaker = who.actor or who.operator or who.certificate or self._peer
         key = (action, refusal.reason, speaker, about.key if about else "")
         await self._shared.audit.record(key, entry)
 
     def _note_failed_handshake(self, cause: BaseException | None) -> None:
-        """What TLS refuses by itself (an unknown authority, an expired certificate) is audited, too."""
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            refusal = Refusal(Reason.CERTIFICATE_REQUIRED, cause.verify_message)
-            _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
+        """Audit why TLS did not come about; condensed, as every refusal is."""
+        refusal = Refusal(Reason.HANDSHAKE_FAILED, why_no_handshake(cause))
+        _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
 
     def _finish_anyway(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = self.loop.create_task(work)

@@ -32,7 +32,7 @@ class SmtpServer(ABC):
         max_size: int,
         max_recipients: int,
         hostname: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         audit: AuditLog,
         clock: Clock,
         limits: SessionLimits | None = None,
@@ -46,7 +46,8 @@ class SmtpServer(ABC):
         max_size: octets of one message.
         max_recipients: of one message.
         hostname: our name in the greeting and in the answer to EHLO.
-        tls: of every socket. To renew the certificate, load it into this context.
+        tls: of every socket. To renew the certificate, load it into this context. None where the
+            sessions bring their own TLS.
         audit: where refusals are recorded (admissions are, by the spool).
         clock: the one clock.
         limits: of one session.

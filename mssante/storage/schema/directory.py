@@ -164,8 +164,15 @@ WHITE_LIST: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),  # 1: the one in force
     _instant("generated_at"),
     _instant("imported_at"),
-    Column("signed", Boolean, nullable=False),  # a signature stood in it; not verified
+    Column("signed", Boolean, nullable=False),  # a signature stood in it
     Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the file
+    # Who signed it (RFC 4514), where the signature was verified.
+    Column("signer", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False, server_default=""),  # URL; empty: a file
+    # When the source last said that this is its list.
+    _instant("confirmed_at", nullable=True),
+    Column("etag", Text, nullable=False, server_default=""),  # of the source's answer
+    Column("last_modified", Text, nullable=False, server_default=""),
 )
 
 WHITE_LIST_ENTRY: Final = Table(

@@ -95,6 +95,11 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(530, "5.7.0", "Must issue a STARTTLS command first")
         case Reason.CERTIFICATE_REQUIRED:
             return Reply(550, "5.7.1", "A client certificate of a listed operator is required")
+        case Reason.CERTIFICATE_REFUSED:
+            return Reply(550, "5.7.1", "The client certificate is not accepted")
+        case Reason.HANDSHAKE_FAILED:
+            # RFC 3207 section 4; for the audit: nobody hears a reply after a failed handshake.
+            return Reply(454, "4.7.0", "TLS not available due to temporary reason")
         case Reason.OPERATOR_NOT_LISTED:
             return Reply(550, "5.7.1", "This operator is not in the white list")
         case Reason.SENDER_DOMAIN_FOREIGN:
@@ -153,5 +158,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(452, "4.3.1", "A limit of this server is reached")
         case Reason.TRY_LATER:
             return Reply(451, "4.3.0", "Try again later")
+        case Reason.WHITE_LIST_OUTDATED:
+            return Reply(451, "4.7.1", "The white list here is out of date, try again later")
         case _:
             assert_never(reason)

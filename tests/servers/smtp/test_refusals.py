@@ -1,5 +1,6 @@
 """Every refusal with its code, and what each leaves in the audit."""
 
+import asyncio
 import errno
 
 import pytest
@@ -310,3 +311,22 @@ async def test_no_log_line_holds_content_addresses_or_secrets_even_at_debug(worl
         f"bob@{DOMAIN}",
     ):
         assert secret not in caplog.text
+
+
+async def test_a_handshake_that_fails_is_audited_with_its_reason(world):
+    client = await Client.plain(world)
+    await client.say("EHLO x")
+    await client.say("STARTTLS")
+    await client.send(b"this is not TLS at all, whatever the server said\r\n")
+    assert await client.closed()
+
+    for _ in range(100):
+        entries = await world.databases["directory"].read(
+            lambda c: audit.show(c, AUDIT, "directory", limit=9, kind=AuditKind.REFUSAL)
+        )
+        if entries:
+            break
+        await asyncio.sleep(0.02)
+    [entry] = entries
+    assert (entry.leaf["action"], entry.leaf["outcome"]) == ("STARTTLS", "handshake-failed")
+    assert entry.leaf["facts"] == {"service": "smtp", "detail": "wrong version number"}
