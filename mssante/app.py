@@ -32,12 +32,14 @@ from mssante.courier.relays import RelayCourier, RelayServices
 from mssante.courier.reports import Reports
 from mssante.filing.clerk import Clerk
 from mssante.filing.inspect import InspectLimits
+from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
+from mssante.mail.policy import Policy
 from mssante.mail.relay import RetryRules
 from mssante.servers import logs
 from mssante.servers.imap.limits import ImapLimits
@@ -50,6 +52,7 @@ from mssante.servers.tls import server_context
 from mssante.settings import Settings, route_of
 from mssante.storage import versions
 from mssante.storage.audit import StoredAuditLog
+from mssante.storage.contacts import StoredContacts
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
@@ -109,6 +112,7 @@ class Stores:
     white_list: StoredWhiteList
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
+    contacts: StoredContacts
     dmp_blobs: SegmentBlobs
     documents: StoredDocuments
     wakeups: SocketWakeups
@@ -136,7 +140,8 @@ async def open_stores(
     check_stores(settings)
     layout, clock = layout_of(settings), clock or SystemClock()
     keyring = Keyring.open(settings.keys.master_key, layout.instance_keys)
-    patient_domains = frozenset(settings.operator.patient_domains)
+    operator = settings.operator
+    patient_domains = frozenset((*operator.patient_domains, *operator.remote_patient_domains))
     async with AsyncExitStack() as stack:
         databases: dict[str, Database] = {}
         for schema in (versions.DIRECTORY, versions.MAIL, versions.DMP):
@@ -160,6 +165,7 @@ async def open_stores(
             white_list=StoredWhiteList(databases["directory"], clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
+            contacts=StoredContacts(databases["mail"], keyring, clock),
             dmp_blobs=dmp_blobs,
             documents=StoredDocuments(databases["dmp"], dmp_blobs, clock),
             wakeups=wakeups,
@@ -200,6 +206,7 @@ class Worker:
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
+        policy = policy_of(stores)
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
         self._carrier = carrier_of(stores)
         self.relays = RelayCourier(
@@ -220,6 +227,7 @@ class Worker:
             Journey(
                 operator=journey_operator,
                 directory=stores.directory,
+                policy=policy,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
                 clerk=Clerk(
@@ -248,7 +256,6 @@ class Worker:
         limits = AdmissionLimits(
             max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
         )
-        patient_domains = frozenset(operator.patient_domains)
         smtp: dict[str, Any] = {
             "hostname": operator.domain,
             "audit": audit_log,
@@ -263,7 +270,7 @@ class Worker:
                     stores.directory,
                     stores.white_list,
                     stores.clock,
-                    patient_domains,
+                    policy,
                     operator.domain,
                     limits,
                 ),
@@ -277,7 +284,7 @@ class Worker:
         self.reception = ReceptionServer(
             ReceptionServices(
                 arrival=Arrival(
-                    stores.directory, stores.white_list, patient_domains, operator.domain, limits
+                    stores.directory, stores.white_list, policy, operator.domain, limits
                 ),
                 spool=spools[0],
                 on_accepted=self.courier.accepted,
@@ -340,6 +347,19 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def policy_of(stores: Stores) -> Policy:
+    """Who may write to whom on this instance."""
+    operator = stores.settings.operator
+    return Policy(
+        stores.directory,
+        stores.contacts,
+        stores.clock,
+        patient_domains=frozenset(operator.patient_domains),
+        remote_patient_domains=frozenset(operator.remote_patient_domains),
+        postmaster=Address.split(operator.postmaster) if operator.postmaster else None,
+    )
 
 
 def carrier_of(stores: Stores) -> SmtpCarrier:

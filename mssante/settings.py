@@ -50,6 +50,10 @@ class Operator:
     """The first domain of professionals, also the name in greetings and trace headers."""
     patient_domains: tuple[str, ...] = ()
     """Domains whose addresses are ``<INS>@domain``; the first one is given to new patients."""
+    remote_patient_domains: tuple[str, ...] = ()
+    """Domains of patients at other operators: INS key and size are checked before sending there."""
+    postmaster: str = ""
+    """Address of the mailbox here that serves postmaster@ and abuse@ of every domain; empty: none."""
     name: str = ""
     """Human name, shown in reports; the domain when empty."""
     oid_arc: str = ""
@@ -385,11 +389,24 @@ def _contradictions(settings: Settings) -> list[str]:
     for path, domain in [
         ("operator.domain", operator.domain),
         *(("operator.patient_domains", domain) for domain in operator.patient_domains),
+        *(
+            ("operator.remote_patient_domains", domain)
+            for domain in operator.remote_patient_domains
+        ),
     ]:
         if not _is_domain(domain):
             problems.append(f"{path}: {domain!r} is not a domain in lower case")
     if operator.domain in operator.patient_domains:
         problems.append("operator.patient_domains: may not contain the domain of professionals")
+    both = set(operator.patient_domains) & set(operator.remote_patient_domains)
+    if both or operator.domain in operator.remote_patient_domains:
+        problems.append("operator.remote_patient_domains: may not contain a domain of ours")
+    if operator.postmaster and not _is_domain(operator.postmaster.rpartition("@")[2]):
+        problems.append("operator.postmaster: must be an address of a mailbox here")
+    if operator.postmaster.startswith("@") or (
+        operator.postmaster and "@" not in operator.postmaster
+    ):
+        problems.append("operator.postmaster: must be local-part@domain")
     if operator.oid_arc and not (is_oid(operator.oid_arc) and len(operator.oid_arc) <= 48):
         problems.append("operator.oid_arc: must be an OID of at most 48 characters")
     if not settings.workers.roles:

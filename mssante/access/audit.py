@@ -33,6 +33,7 @@ class AuditKind(StrEnum):
     HELD = "held"
     CONSULTATION = "consultation"
     MAILBOX_CHANGE = "mailbox-change"
+    CONTACT = "contact"
     ADMINISTRATION = "administration"
 
 

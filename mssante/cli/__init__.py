@@ -18,6 +18,7 @@ from mssante.cli import (
     mailbox,
     organisation,
     patient,
+    patient_contact,
     professional,
     queue,
     serve,
@@ -52,6 +53,7 @@ app.add_typer(dmp.app)
 app.add_typer(domain.app)
 app.add_typer(mailbox.app)
 app.add_typer(organisation.app)
+patient.app.add_typer(patient_contact.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)

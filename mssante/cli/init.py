@@ -15,9 +15,14 @@ import typer
 
 from mssante.app import layout_of
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
-from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
+from mssante.cli.demo_world import MAX_ACCOUNTS, ORGANISATION, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
-from mssante.cli.neighbours import check_neighbour, introduce, routes_line
+from mssante.cli.neighbours import (
+    check_neighbour,
+    introduce,
+    patients_elsewhere_line,
+    routes_line,
+)
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Listeners, Settings, load
@@ -192,7 +197,12 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         f'oid_arc = "2.25.{uuid.uuid4().int}"',
     ]
     if demo:
-        lines += [f'patient_domains = ["patient.{domain}"]', "sandbox = true"]
+        lines += [
+            f'patient_domains = ["patient.{domain}"]',
+            patients_elsewhere_line([]),
+            f"postmaster = {json.dumps(f'{ORGANISATION[2]}@{domain}')}",
+            "sandbox = true",
+        ]
     host = "127.0.0.1" if demo else "*"
     for listener in dataclasses.fields(Listeners):
         port = base + getattr(Listeners(), listener.name).port

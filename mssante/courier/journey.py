@@ -15,12 +15,13 @@ from typing import Final
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.courier.reports import Report, Reports
-from mssante.directory.model import Mailbox, MailboxState
+from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.directory.ports import Directory
 from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
 from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
+from mssante.mail.contacts import Correspondence, read_correspondence
 from mssante.mail.delivery_status import (
     RecipientStatus,
     StatusReport,
@@ -28,6 +29,7 @@ from mssante.mail.delivery_status import (
     returned_content,
 )
 from mssante.mail.model import SpoolEntry, StoredMessage, Wish
+from mssante.mail.policy import Policy
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
 from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
@@ -69,6 +71,7 @@ class Journey:
 
     operator: Operator
     directory: Directory
+    policy: Policy
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
@@ -81,8 +84,12 @@ class Journey:
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
         opened = await self._open(entry)
-        routed = await route(self.directory, entry)
         sender = await self._sender(entry)
+        routed = await route(self.directory, entry, self.policy.postmaster)
+        read: Correspondence | None = None
+        if any(mailbox.type is MailboxType.CITIZEN for mailbox in routed.mailboxes):
+            read = read_correspondence(opened.summary.header)
+            routed = await self.policy.screen(entry, sender, read, routed)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
             await spool.finish(entry.id)
@@ -90,7 +97,9 @@ class Journey:
         plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
-            self._deliver(entry, opened, routed, plan),
+            self._deliver(
+                entry, opened, routed, plan, self.policy.correspondence(entry, sender, read)
+            ),
             self.clerk.file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
@@ -123,9 +132,15 @@ class Journey:
         return await self.directory.mailbox_by_address(entry.envelope.sender)
 
     async def _deliver(
-        self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
+        self,
+        entry: SpoolEntry,
+        opened: Opened,
+        routed: Route,
+        plan: FilingPlan,
+        correspondence: Correspondence | None,
     ) -> None:
-        receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
+        receiving = [m for m in routed.mailboxes if m.id not in plan.withheld]
+        patients = [m for m in receiving if m.type is MailboxType.CITIZEN]
         prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
         message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
         size = len(prefix) + entry.blob.length
@@ -135,8 +150,18 @@ class Journey:
                 message,
                 size,
                 entry.accepted_at,
-                receiving,
+                tuple(m.id for m in receiving),
                 admission=_admission(entry),
+                correspondence=correspondence,
+                patients=frozenset(m.id for m in patients),
+                not_activated=frozenset(
+                    m.id for m in patients if m.state is MailboxState.NOT_ACTIVATED
+                ),
+                refused={
+                    gone.mailbox_id: gone.detail
+                    for gone in routed.undeliverable
+                    if gone.mailbox_id is not None
+                },
             )
         )
 

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     SENDER_DOMAIN_FOREIGN = "sender-domain-foreign"
     SENDER_NOT_OWNED = "sender-not-owned"
     NOT_PERMITTED = "not-permitted"
+    NOT_A_CONTACT = "not-a-contact"
     # to whom
     RECIPIENT_UNKNOWN = "recipient-unknown"
     RECIPIENT_CLOSED = "recipient-closed"
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     LIMIT_REACHED = "limit-reached"
     # now
     TRY_LATER = "try-later"
+    RATE_EXCEEDED = "rate-exceeded"
 
 
 class Refusal(Exception):

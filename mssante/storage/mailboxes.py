@@ -46,7 +46,8 @@ from mssante.mail.model import (
 )
 from mssante.mail.ports import Delivery, Wakeups
 from mssante.mail.uid_ranges import uid_ranges
-from mssante.storage import audit, folders
+from mssante.storage import audit, contacts, folders
+from mssante.storage.contacts import ContactBook
 from mssante.storage.database import Database
 from mssante.storage.encryption import Tampered, seal, unseal
 from mssante.storage.prepared import Prepared
@@ -170,6 +171,7 @@ class StoredMailboxes:
         self._blobs = blobs
         self._wakeups = wakeups
         self._clock = clock
+        self._book = ContactBook(blobs.keyring)
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -299,7 +301,9 @@ class StoredMailboxes:
         """Add a message to inboxes, once for each effect key."""
         now = self._now()
         values = self._message_values(delivery.message)
-        changed = await self._database.write(lambda conn: _deliver(conn, delivery, values, now))
+        changed = await self._database.write(
+            lambda conn: _deliver(conn, delivery, values, now, self._book)
+        )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
 
@@ -439,7 +443,7 @@ def _is_first(conn: Connection, effect: Mapping[str, object]) -> bool:
 
 
 def _deliver(
-    conn: Connection, delivery: Delivery, message: dict[str, object], now: int
+    conn: Connection, delivery: Delivery, message: dict[str, object], now: int, book: ContactBook
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
@@ -469,11 +473,53 @@ def _deliver(
             conn,
             now,
             AuditEntry(
-                kind, delivery.kind, "done", subject=mailbox_id, correlation=delivery.spool_id
+                kind,
+                delivery.kind,
+                "done",
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts=delivery.facts,
             ),
         )
+        if mailbox_id in delivery.patients:
+            _correspond(conn, delivery, mailbox_id, received_at, now, book)
         changed.append((number, modseq))
+    for mailbox_id in sorted(delivery.refused):
+        _refuse(conn, delivery, mailbox_id, now)
     return changed
+
+
+def _correspond(
+    conn: Connection,
+    delivery: Delivery,
+    mailbox_id: OpaqueId,
+    received_at: int,
+    now: int,
+    book: ContactBook,
+) -> None:
+    """What the first delivery to a patient means beside the message."""
+    if delivery.correspondence is not None:
+        spool_id = delivery.spool_id
+        book.apply(conn, mailbox_id, delivery.correspondence, received_at, spool_id, now)
+    if mailbox_id in delivery.not_activated:
+        contacts.invite(conn, mailbox_id, delivery.spool_id, received_at, now)
+
+
+def _refuse(conn: Connection, delivery: Delivery, mailbox_id: OpaqueId, now: int) -> None:
+    """Note, once, why an accepted message does not reach a mailbox."""
+    if _is_first(conn, _effect(delivery.spool_id, "refuse", mailbox_id, now)):
+        audit.record(
+            conn,
+            now,
+            AuditEntry(
+                AuditKind.REFUSAL,
+                delivery.kind,
+                Reason.RECIPIENT_CLOSED.value,
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts={"detail": delivery.refused[mailbox_id]},
+            ),
+        )
 
 
 def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:

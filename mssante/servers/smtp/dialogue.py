@@ -310,7 +310,7 @@ class SmtpSession(SmtpConnection):
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
-        command = parse_rcpt(arg)
+        command = parse_rcpt(arg, self.hostname)
         try:
             await self._check_recipient(command.recipient, len(transaction.recipients))
         except Refusal as refusal:
@@ -324,6 +324,11 @@ class SmtpSession(SmtpConnection):
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
         self._transaction = None
+
+    def _mail(self) -> MailCommand:
+        """What MAIL said in the open transaction."""
+        assert self._transaction is not None  # asked while one of its recipients is judged
+        return self._transaction.mail
 
     def _require_session(self) -> None:
         if not self._client:

@@ -64,8 +64,13 @@ class SubmissionSession(SmtpSession):
         )
 
     async def _check_recipient(self, recipient: Address, accepted: int) -> None:
+        mail = self._mail()
         await self._services.admission.check_recipient(
-            self._signed_in(), recipient, accepted=accepted
+            self._signed_in(),
+            mail.sender,
+            recipient,
+            accepted=accepted,
+            declared_size=mail.size or 0,
         )
 
     def _check_content(self, envelope: Envelope, content: bytes) -> bytes:

@@ -143,7 +143,9 @@ MAILBOX: Final = Table(
     _id("patient_id", "patient.id", nullable=True),
     _id("organisation_id", "organisation.id", nullable=True),
     Column("feeds_dmp", Boolean, nullable=False),
+    Column("open_to_patients", Text),  # which patients may write first: any, known
     _instant("created_at"),
+    _instant("closed_at", nullable=True),  # while it is closed or objected to
     Index("uq_mailbox_patient_id", "patient_id", unique=True),
 )
 
