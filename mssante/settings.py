@@ -192,6 +192,14 @@ class Filing:
 
 
 @dataclass(frozen=True, slots=True)
+class Indicators:
+    """The monthly activity file: ``[indicators]``."""
+
+    columns: tuple[str, ...] = ("month", "domain", "indicator", "detail", "value")
+    """Of the CSV, in order; ``name=Heading`` gives a column another heading."""
+
+
+@dataclass(frozen=True, slots=True)
 class Logging:
     """``[logging]``: JSON lines on standard error, never contents, secrets or INS."""
 
@@ -226,6 +234,7 @@ class Settings:
     limits: Limits = Limits()
     access: Access = Access()
     filing: Filing = Filing()
+    indicators: Indicators = Indicators()
     logging: Logging = Logging()
     workers: Workers = Workers()
 

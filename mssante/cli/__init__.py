@@ -14,6 +14,7 @@ from mssante.cli import (
     db,
     dmp,
     domain,
+    indicators,
     init,
     mailbox,
     organisation,
@@ -59,6 +60,7 @@ app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
 app.add_typer(trust.app)
+app.command()(indicators.indicators)
 app.command()(init.init)
 app.command()(serve.serve)
 

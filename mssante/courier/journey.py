@@ -28,11 +28,13 @@ from mssante.mail.delivery_status import (
     build_status_report,
     returned_content,
 )
+from mssante.mail.exchange_facts import header_facts, kind_facts, recipient_facts
 from mssante.mail.model import SpoolEntry, StoredMessage, Wish
 from mssante.mail.policy import Policy
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
 from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
+from mssante.mail.rules.who_may_write import Party
 from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.wire.mime.summary import MessageSummary, summarise
 
@@ -85,6 +87,7 @@ class Journey:
         """Do all that is left to do for an entry, then forget it."""
         opened = await self._open(entry)
         sender = await self._sender(entry)
+        party = self.policy.party(entry, sender)
         routed = await route(self.directory, entry, self.policy.postmaster)
         read: Correspondence | None = None
         if any(mailbox.type is MailboxType.CITIZEN for mailbox in routed.mailboxes):
@@ -98,7 +101,7 @@ class Journey:
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(
-                entry, opened, routed, plan, self.policy.correspondence(entry, sender, read)
+                entry, opened, routed, plan, self.policy.correspondence(entry, sender, read), party
             ),
             self.clerk.file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
@@ -138,6 +141,7 @@ class Journey:
         routed: Route,
         plan: FilingPlan,
         correspondence: Correspondence | None,
+        party: Party,
     ) -> None:
         receiving = [m for m in routed.mailboxes if m.id not in plan.withheld]
         patients = [m for m in receiving if m.type is MailboxType.CITIZEN]
@@ -151,7 +155,12 @@ class Journey:
                 size,
                 entry.accepted_at,
                 tuple(m.id for m in receiving),
-                admission=_admission(entry),
+                admission=self._admission(entry, opened, routed, party),
+                facts={
+                    **kind_facts(party, receipt=entry.envelope.sender is None),
+                    "way": "in" if entry.envelope.operator else "local",
+                    "size": entry.blob.length,
+                },
                 correspondence=correspondence,
                 patients=frozenset(m.id for m in patients),
                 not_activated=frozenset(
@@ -163,6 +172,34 @@ class Journey:
                     if gone.mailbox_id is not None
                 },
             )
+        )
+
+    def _admission(
+        self, entry: SpoolEntry, opened: Opened, routed: Route, party: Party
+    ) -> AuditEntry:
+        """What the audit keeps of the message itself."""
+        envelope = entry.envelope
+        away = [one for addresses in routed.remote.values() for one in addresses]
+        patients_away = sum(self.policy.elsewhere(one).is_patient for one in away)
+        return AuditEntry(
+            AuditKind.ADMISSION,
+            "DATA",
+            "done",
+            actor=envelope.account_id,
+            subject=envelope.mailbox_id,
+            correlation=entry.id,
+            facts={
+                "size": entry.blob.length,
+                "recipients": len(envelope.recipients),
+                **kind_facts(party, receipt=envelope.sender is None),
+                **recipient_facts(
+                    [mailbox.type for mailbox in routed.mailboxes],
+                    patients_away,
+                    len(away) - patients_away,
+                ),
+                **header_facts(opened.summary.header),
+                **({"operator": envelope.operator} if envelope.operator else {}),
+            },
         )
 
     async def _relay(
@@ -259,23 +296,6 @@ class _Told:
         if self.sender is not None:
             return self.sender.address if self.sender.state is MailboxState.ACTIVE else None
         return self.entry.envelope.sender if self.entry.envelope.operator else None
-
-
-def _admission(entry: SpoolEntry) -> AuditEntry:
-    envelope = entry.envelope
-    return AuditEntry(
-        AuditKind.ADMISSION,
-        "DATA",
-        "done",
-        actor=envelope.account_id,
-        subject=envelope.mailbox_id,
-        correlation=entry.id,
-        facts={
-            "size": entry.blob.length,
-            "recipients": len(envelope.recipients),
-            **({"operator": envelope.operator} if envelope.operator else {}),
-        },
-    )
 
 
 def _waiting(mailboxes: Sequence[Mailbox]) -> int:

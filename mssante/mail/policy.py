@@ -169,7 +169,7 @@ class Policy:
         self, entry: SpoolEntry, sender: Mailbox | None, read: Correspondence | None
     ) -> Correspondence | None:
         """What a message means for patients' contacts: nothing, if it is a patient's or a report."""
-        if entry.envelope.sender is None or read is None or self._party(entry, sender).is_patient:
+        if entry.envelope.sender is None or read is None or self.party(entry, sender).is_patient:
             return None
         return read
 
@@ -189,7 +189,7 @@ class Policy:
             read: what its header says.
             routed: where it would go.
         """
-        party = self._party(entry, sender)
+        party = self.party(entry, sender)
         if read is not None and self.elsewhere(read.author) is Party.PATIENT_ELSEWHERE:
             party = Party.PATIENT_ELSEWHERE
         path = entry.envelope.sender
@@ -212,7 +212,7 @@ class Policy:
             return routed
         return replace(routed, mailboxes=tuple(kept), undeliverable=(*routed.undeliverable, *gone))
 
-    def _party(self, entry: SpoolEntry, sender: Mailbox | None) -> Party:
+    def party(self, entry: SpoolEntry, sender: Mailbox | None) -> Party:
         """Who wrote an accepted message."""
         if entry.envelope.operator or sender is None:
             return self.elsewhere(entry.envelope.sender)

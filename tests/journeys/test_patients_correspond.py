@@ -1,7 +1,12 @@
 """Professionals and patients write to each other, here and across two operators."""
 
+import csv
+import io
 import smtplib
 import time
+from collections import Counter
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -285,3 +290,74 @@ def raw_inbox(instance, account):
         client.select("INBOX", readonly=True)
         _, [numbers] = client.search(None, "ALL")
         return [client.fetch(n.decode(), "(BODY.PEEK[])")[1][0][1] for n in numbers.split()]
+
+
+def test_the_monthly_file_equals_an_independent_recount_of_the_logs(operators):
+    for instance in operators:
+        instance.wait_until_carried()
+        month = f"{datetime.now(ZoneInfo('Europe/Paris')):%Y-%m}"
+        lines = instance.json("indicators", "--month", month)
+        counted = {(one["domain"], one["indicator"], one["detail"]): one["value"] for one in lines}
+        assert {key: value for key, value in counted.items() if key[1] in RECOUNTED} == recount(
+            instance
+        )
+        written = instance.run(
+            "indicators", "--month", month, "--csv", "-c", str(instance.config),
+            "--columns", "domain=Domaine,indicator,detail,value",
+        )  # fmt: skip
+        rows = list(csv.reader(io.StringIO(written)))
+        assert rows[0] == ["Domaine", "indicator", "detail", "value"]
+        assert {tuple(row[:3]): int(row[3]) for row in rows[1:]} == counted
+        assert counted[instance.demo["domain"], "mailboxes", "PER"] == 3
+    assert instance.run(
+        "indicators", "--month", "2020-01", "--csv", "-c", str(instance.config)
+    ) == ("month,domain,indicator,detail,value\n")
+
+
+RECOUNTED = (
+    "exchanges-received", "exchanges-sent", "messages-sent", "mailboxes-active", "octets-sent",
+    "messages-by-document-code", "messages-by-product", "messages-by-ins", "accounts-signed-in",
+    "messages-ending", "receipts-sent",
+)  # fmt: skip
+
+
+def recount(instance):
+    """Counted again from what `audit show` and `mailbox list` print, in another way."""
+    boxes = {box["id"]: box for box in instance.json("mailbox", "list")}
+    entries = instance.json("audit", "show", "--limit", "100000")
+    found, active, signed_in = Counter(), set(), set()
+    for entry in entries:
+        box = boxes.get(entry["subject"])
+        facts = entry["facts"]
+        if box is None or entry["outcome"] != "done":
+            continue
+        domain = box["address"].rpartition("@")[2]
+        if entry["kind"] == "sign-in":
+            day = datetime.fromisoformat(entry["time"]).astimezone(ZoneInfo("Europe/Paris"))
+            active.add((domain, box["type"], box["id"]))
+            signed_in.add((domain, f"{day:%Y-%m-%d} {facts['service']}", entry["actor"]))
+        elif entry["kind"] == "delivery" and "receipt" not in facts:
+            to = "patient" if box["patient"] else "pro"
+            found[domain, "exchanges-received", f"{facts['from']}-{to} {facts['way']}"] += 1
+        elif entry["kind"] == "admission" and "receipt" in facts:
+            found[domain, "receipts-sent", ""] += 1
+        elif entry["kind"] == "admission":
+            found[domain, "messages-sent", ""] += 1
+            found[domain, "octets-sent", ""] += facts["size"]
+            for kind, way in (("here", "local"), ("elsewhere", "out")):
+                for to in ("pro", "patient"):
+                    if f"{to}_{kind}" in facts:
+                        detail = f"{facts['from']}-{to} {way}"
+                        found[domain, "exchanges-sent", detail] += facts[f"{to}_{kind}"]
+            for code in filter(None, facts.get("codecda", "").split(",")):
+                found[domain, "messages-by-document-code", code] += 1
+            for fact, name in (("nil", "messages-by-product"), ("ins", "messages-by-ins")):
+                if fact in facts:
+                    found[domain, name, facts[fact]] += 1
+            if "fin" in facts:
+                found[domain, "messages-ending", ""] += 1
+    for domain, kind, _ in active:
+        found[domain, "mailboxes-active", kind] += 1
+    for domain, detail, _ in signed_in:
+        found[domain, "accounts-signed-in", detail] += 1
+    return dict(found)
