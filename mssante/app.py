@@ -21,6 +21,7 @@ from typing import Any, Final
 import uvloop
 
 from mssante.access.authentication import Authenticator
+from mssante.access.budgets import Budgets, Use, Who
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
@@ -63,6 +64,7 @@ from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
+from mssante.storage.usage import StoredUsage
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
 
@@ -263,6 +265,9 @@ class Worker:
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
             "memory": memory,
+            "budgets": Budgets(
+                StoredUsage(stores.databases["directory"]), stores.clock, limits_of(settings)
+            ),
         }
         self.submission = SubmissionServer(
             SubmissionServices(
@@ -347,6 +352,29 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def limits_of(settings: Settings) -> Mapping[Who, Mapping[Use, int]]:
+    """What everybody may use in an hour."""
+    limits = settings.limits
+    return {
+        Who.ACCOUNT: {
+            Use.MESSAGES: limits.account_messages_per_hour,
+            Use.RECIPIENTS: limits.account_recipients_per_hour,
+            Use.OCTETS: limits.account_bytes_per_hour,
+            Use.UNKNOWN: limits.account_unknown_per_hour,
+        },
+        Who.OPERATOR: {
+            Use.MESSAGES: limits.operator_messages_per_hour,
+            Use.RECIPIENTS: limits.operator_recipients_per_hour,
+            Use.OCTETS: limits.operator_bytes_per_hour,
+            Use.UNKNOWN: limits.operator_unknown_per_hour,
+        },
+        Who.NETWORK: {
+            Use.CONNECTIONS: limits.network_connections_per_hour,
+            Use.UNKNOWN: limits.network_unknown_per_hour,
+        },
+    }
 
 
 def policy_of(stores: Stores) -> Policy:

@@ -161,6 +161,20 @@ class Limits:
     """Open connections of one worker, all listeners together."""
     connections_per_peer: int = _bounded(1_000, 0, 1_000_000)
     """Open connections of one network address at one worker; 0 is no limit of their own."""
+    account_messages_per_hour: int = _bounded(5_000, 0, 10**9)
+    """Messages that one account submits in an hour, all workers together; 0: no limit, as below."""
+    account_recipients_per_hour: int = _bounded(20_000, 0, 10**9)
+    account_bytes_per_hour: int = _bounded(10_737_418_240, 0, 10**15)
+    account_unknown_per_hour: int = _bounded(200, 0, 10**9)
+    """Refused recipients in an hour: beyond that, all are put off, whether they exist or not."""
+    operator_messages_per_hour: int = _bounded(200_000, 0, 10**9)
+    """The same for another operator, by the name in its certificate."""
+    operator_recipients_per_hour: int = _bounded(1_000_000, 0, 10**9)
+    operator_bytes_per_hour: int = _bounded(1_099_511_627_776, 0, 10**15)
+    operator_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
+    network_connections_per_hour: int = _bounded(100_000, 0, 10**9)
+    """New SMTP connections of one IPv4 address or IPv6 /64 network."""
+    network_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
     smtp_idle_seconds: int = _bounded(300, 10, 86_400)
     """Silence that ends an SMTP session; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
     imap_idle_seconds: int = _bounded(1_800, 60, 86_400)

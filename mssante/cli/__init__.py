@@ -16,6 +16,7 @@ from mssante.cli import (
     domain,
     indicators,
     init,
+    limits,
     mailbox,
     organisation,
     patient,
@@ -52,6 +53,7 @@ app.add_typer(config.app)
 app.add_typer(db.app)
 app.add_typer(dmp.app)
 app.add_typer(domain.app)
+app.add_typer(limits.app)
 app.add_typer(mailbox.app)
 app.add_typer(organisation.app)
 patient.app.add_typer(patient_contact.app)

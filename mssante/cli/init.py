@@ -25,7 +25,7 @@ from mssante.cli.neighbours import (
 )
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
-from mssante.settings import Listeners, Settings, load
+from mssante.settings import Limits, Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
@@ -231,7 +231,8 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             "argon2_lanes = 1",
         ]
     if unlimited:
-        lines += ["", "[limits]", "connections_per_peer = 0"]
+        names = [f.name for f in dataclasses.fields(Limits) if f.name.endswith("_per_hour")]
+        lines += ["", "[limits]", "connections_per_peer = 0", *(f"{name} = 0" for name in names)]
     return "\n".join(lines) + "\n"
 
 

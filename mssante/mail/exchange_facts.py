@@ -9,9 +9,12 @@ from typing import Final
 
 from mssante.directory.model import MailboxType
 from mssante.mail.rules.who_may_write import Party
-from mssante.wire.mime.headers import fields, unfold
+from mssante.wire.mime.headers import unfold
 
 INVALID: Final = "invalid"
+_FIELDS: Final = re.compile(
+    rb"(?mi)^X-MSS-(CODECDA|INS|NIL|MES)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)"
+)
 _MOST_CODES: Final = 20
 _NUMBER: Final = re.compile(r"[0-9]{13}")
 """As long as an INS: no code of a document or product is."""
@@ -22,19 +25,19 @@ _NIL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,39}\Z")
 def header_facts(header: bytes) -> dict[str, str | int]:
     """The fields of MSSanté in a header block: ``codecda``, ``ins``, ``nil``, ``fin``."""
     found: dict[str, str | int] = {}
-    for field in fields(header):
-        name = field.name.lower()
-        if not name.startswith(b"x-mss-"):
-            continue
-        value = unfold(header[field.value_start : field.stop]).decode("latin-1")
-        if name == b"x-mss-codecda":
-            found.setdefault("codecda", ",".join(_codes(value)))
-        elif name == b"x-mss-ins":
-            found.setdefault("ins", value if value in ("O", "N") else INVALID)
-        elif name == b"x-mss-nil":
-            found.setdefault("nil", value if _fits(_NIL, value) else INVALID)
-        elif name == b"x-mss-mes" and value == "FIN":
-            found["fin"] = 1
+    for name, written in _FIELDS.findall(header):
+        value = unfold(written).decode("latin-1")
+        match name.lower():
+            case b"codecda":
+                found.setdefault("codecda", ",".join(_codes(value)))
+            case b"ins":
+                found.setdefault("ins", value if value in ("O", "N") else INVALID)
+            case b"nil":
+                found.setdefault("nil", value if _fits(_NIL, value) else INVALID)
+            case _ if value == "FIN":
+                found["fin"] = 1
+            case _:
+                pass
     return found
 
 

@@ -136,8 +136,7 @@ class ContactBook:
     def standing(self, conn: Connection, mailbox_id: OpaqueId, address: Address) -> Standing:
         """See `Contacts.standing`."""
         token = self.token(mailbox_id, address.key)
-        rows = _MARKS_OF.all(conn, {"mailbox": mailbox_id, "token": token, "any_contact": _ANY})
-        return standing(token, map(_kept, rows))
+        return standing(token, _read_marks(conn, mailbox_id, token))
 
     def apply(
         self,
@@ -149,53 +148,66 @@ class ContactBook:
         now: int,
     ) -> None:
         """Keep what a delivered message says; the audit tells what it changed."""
-        before = [
-            (contact, self.standing(conn, mailbox_id, contact).is_open)
-            for contact in dict.fromkeys((*correspondence.contacts, correspondence.author))
-        ]
+        ends = correspondence.ending is not None
+        concerned = dict.fromkeys(
+            (*correspondence.contacts, *((correspondence.author,) if ends else ()))
+        )
+        known: dict[tuple[bytes, bytes], KeptMarks] = {}
+        tokens: dict[Address, OpaqueId] = {}
+        was_open: dict[Address, bool] = {}
+        for address in dict.fromkeys(
+            (*correspondence.contacts, correspondence.author, *correspondence.receipts)
+        ):
+            token = tokens[address] = self.token(mailbox_id, address.key)
+            if address in concerned or address in correspondence.receipts:
+                rows = _read_marks(conn, mailbox_id, token)
+                known.update({(row.contact or _ANY, row.author or _ANY): row for row in rows})
+                was_open[address] = standing(token, rows).is_open
         for mark in correspondence.marks():
-            self._keep(conn, mailbox_id, mark, correspondence, accepted_at, message)
-        for contact, was_open in before:
-            is_open = self.standing(conn, mailbox_id, contact).is_open
-            if is_open != was_open:
-                audit.record(
-                    conn,
-                    now,
-                    AuditEntry(
-                        AuditKind.CONTACT,
-                        "open" if is_open else "close",
-                        "done",
-                        subject=mailbox_id,
-                        correlation=message,
-                        facts={"cause": correspondence.ending or "message"},
-                        personal={"contact": str(contact)},
-                    ),
+            contact = tokens[mark.contact] if mark.contact else _ANY
+            author = tokens[mark.author] if mark.author else _ANY
+            row = known.get((contact, author))
+            if mark.kind is MarkKind.RECEIPT_ASKED and row and row.receipt_asked_at is not None:
+                continue  # that somebody asked is all that counts
+            values = _mark_values(mark, correspondence, accepted_at, message)
+            values |= {"mailbox_id": mailbox_id, "contact": contact, "author": author}
+            # Most messages find their row: sealing would cost more than all the rest.
+            sealed = b"" if row is not None else self.sealed(mark.contact, mark.author)
+            _KEEP[mark.kind].do(conn, {**values, "sealed": sealed})
+        for address in concerned:
+            if was_open[address] and not ends:
+                continue  # what was open stays so
+            is_open = self.standing(conn, mailbox_id, address).is_open
+            if is_open != was_open[address]:
+                entry = AuditEntry(
+                    AuditKind.CONTACT,
+                    "open" if is_open else "close",
+                    "done",
+                    subject=mailbox_id,
+                    correlation=message,
+                    facts={"cause": correspondence.ending or "message"},
+                    personal={"contact": str(address)},
                 )
+                audit.record(conn, now, entry)
 
-    def _keep(
-        self,
-        conn: Connection,
-        mailbox_id: OpaqueId,
-        mark: Mark,
-        correspondence: Correspondence,
-        at: int,
-        message: OpaqueId,
-    ) -> None:
-        values: dict[str, object] = {
-            "mailbox_id": mailbox_id,
-            "contact": self.token(mailbox_id, mark.contact.key) if mark.contact else _ANY,
-            "author": self.token(mailbox_id, mark.author.key) if mark.author else _ANY,
-            "sealed": self.sealed(mark.contact, mark.author),
-        }
-        match mark.kind:
-            case MarkKind.OPENED:
-                values |= {"opened_at": at, "opened_by": message}
-            case MarkKind.CLOSED:
-                ending = correspondence.ending
-                values |= {"closed_at": at, "closed_by": message, "cause": ending and ending.value}
-            case MarkKind.RECEIPT_ASKED:
-                values |= {"receipt_asked_at": at}
-        _KEEP[mark.kind].do(conn, values)
+
+def _mark_values(
+    mark: Mark, correspondence: Correspondence, at: int, message: OpaqueId
+) -> dict[str, object]:
+    match mark.kind:
+        case MarkKind.OPENED:
+            return {"opened_at": at, "opened_by": message}
+        case MarkKind.CLOSED:
+            ending = correspondence.ending
+            return {"closed_at": at, "closed_by": message, "cause": ending and ending.value}
+        case MarkKind.RECEIPT_ASKED:
+            return {"receipt_asked_at": at}
+
+
+def _read_marks(conn: Connection, mailbox_id: OpaqueId, token: OpaqueId) -> list[KeptMarks]:
+    """The marks on one contact and those on every contact."""
+    values = {"mailbox": mailbox_id, "token": token, "any_contact": _ANY}
+    return [_kept(row) for row in _MARKS_OF.all(conn, values)]
 
 
 def invite(conn: Connection, mailbox_id: OpaqueId, message: OpaqueId, at: int, now: int) -> None:

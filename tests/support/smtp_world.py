@@ -155,6 +155,7 @@ class World:
         )
         self.connections = limits.pop("connections", ConnectionLimits())
         self.memory = limits.pop("memory", ByteBudget())
+        budgets = limits.pop("budgets", None)
         self.server = SubmissionServer(
             services,
             hostname="mx.medecins.example",
@@ -164,6 +165,7 @@ class World:
             limits=SessionLimits(**limits),
             connections=self.connections,
             memory=self.memory,
+            budgets=budgets,
         )
         self.starttls_port = await self._listen(implicit=False)
         self.implicit_port = await self._listen(implicit=True)

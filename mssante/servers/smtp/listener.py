@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from mssante.access.audit_log import AuditLog, CondensedAudit
+from mssante.access.budgets import Budgets
 from mssante.kernel.clock import Clock
 from mssante.mail.model import SpoolEntry
 from mssante.mail.ports import Spool
@@ -36,6 +37,7 @@ class SmtpServer(ABC):
         limits: SessionLimits | None = None,
         connections: ConnectionLimits | None = None,
         memory: ByteBudget | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
@@ -48,6 +50,7 @@ class SmtpServer(ABC):
         limits: of one session.
         connections: counts, where several listeners share them.
         memory: for messages on their way in, where several listeners share it.
+        budgets: what everybody may use in an hour; none: as much as they like.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -61,6 +64,7 @@ class SmtpServer(ABC):
             connections=connections or ConnectionLimits(),
             memory=memory or ByteBudget(),
             limits=limits or SessionLimits(),
+            budgets=budgets,
         )
         self._servers: list[asyncio.Server] = []
 

@@ -179,3 +179,15 @@ WHITE_LIST_ENTRY: Final = Table(
     Column("description", Text, nullable=False),
     Index("ix_white_list_entry_operator", "operator"),
 )
+
+USAGE: Final = Table(
+    "usage_counter",
+    METADATA,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # hours since 1970
+    Column("subject", Text, primary_key=True),  # account:, operator: or network: and its name
+    Column("messages", BigInteger, nullable=False),
+    Column("recipients", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("connections", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
+)
