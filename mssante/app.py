@@ -362,6 +362,7 @@ def limits_of(settings: Settings) -> Mapping[Who, Mapping[Use, int]]:
             Use.MESSAGES: limits.account_messages_per_hour,
             Use.RECIPIENTS: limits.account_recipients_per_hour,
             Use.OCTETS: limits.account_bytes_per_hour,
+            Use.CONNECTIONS: limits.account_connections_per_hour,
             Use.UNKNOWN: limits.account_unknown_per_hour,
         },
         Who.OPERATOR: {

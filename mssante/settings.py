@@ -165,6 +165,8 @@ class Limits:
     """Messages that one account submits in an hour, all workers together; 0: no limit, as below."""
     account_recipients_per_hour: int = _bounded(20_000, 0, 10**9)
     account_bytes_per_hour: int = _bounded(10_737_418_240, 0, 10**15)
+    account_connections_per_hour: int = _bounded(20_000, 0, 10**9)
+    """Sign-ins by SMTP."""
     account_unknown_per_hour: int = _bounded(200, 0, 10**9)
     """Refused recipients in an hour: beyond that, all are put off, whether they exist or not."""
     operator_messages_per_hour: int = _bounded(200_000, 0, 10**9)

@@ -68,8 +68,8 @@ class Mark:
 class Correspondence:
     """What the header of a professional's message says to the patient's contacts."""
 
-    author: Address
-    """First address of From."""
+    authors: tuple[Address, ...]
+    """Of From."""
     contacts: tuple[Address, ...]
     """Of Reply-To where it has any, else of From."""
     receipts: tuple[Address, ...]
@@ -77,9 +77,14 @@ class Correspondence:
     ending: Ending | None
 
     @property
+    def author(self) -> Address:
+        """The first of them: it opens and closes."""
+        return self.authors[0]
+
+    @property
     def addresses(self) -> frozenset[str]:
         """Keys of all under which the patient may have blocked the sender."""
-        return frozenset({self.author.key, *(one.key for one in self.contacts)})
+        return frozenset(one.key for one in (*self.authors, *self.contacts))
 
     def marks(self) -> Iterator[Mark]:
         """What is to be kept."""
@@ -109,7 +114,7 @@ def read_correspondence(header: bytes) -> Correspondence | None:
     if not authors:
         return None
     return Correspondence(
-        author=authors[0],
+        authors=authors,
         # A Reply-To without any address cannot be answered to: then From counts.
         contacts=_addresses(values.get(b"reply-to", ())) or authors,
         receipts=_addresses(values.get(b"disposition-notification-to", ())),

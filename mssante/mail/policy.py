@@ -190,7 +190,7 @@ class Policy:
             routed: where it would go.
         """
         party = self.party(entry, sender)
-        if read is not None and self.elsewhere(read.author) is Party.PATIENT_ELSEWHERE:
+        if read is not None and any(self.elsewhere(one).is_patient for one in read.authors):
             party = Party.PATIENT_ELSEWHERE
         path = entry.envelope.sender
         keys = {*(read.addresses if read else ()), *((path.key,) if path is not None else ())}

@@ -1,6 +1,7 @@
 """Counters of use that all workers share: the `UsageStore` port over the directory database.
 
-They forget by the hour: a network's address stands there for two hours at most.
+The first lease of an hour forgets all but the hour before: that is how long a network's address stands
+there.
 """
 
 from dataclasses import dataclass

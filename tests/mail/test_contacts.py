@@ -43,6 +43,13 @@ def test_a_reply_to_that_names_nobody_leaves_from(empty):
     assert contacts("From: a@h.example", f"Reply-To: {empty}") == ["a@h.example"]
 
 
+def test_each_author_and_each_contact_may_have_been_blocked():
+    found = read("From: a@h.example, b@h.example", "Reply-To: c@h.example")
+
+    assert found.addresses == {"a@h.example", "b@h.example", "c@h.example"}
+    assert str(found.author) == "a@h.example"
+
+
 def test_a_message_opens_ten_contacts_at_most():
     many = ", ".join(f"a{n}@h.example" for n in range(50))
 

@@ -377,10 +377,16 @@ class SmtpSession(SmtpConnection):
             yield Subject(Who.OPERATOR, who.operator)
         yield Subject(Who.NETWORK, self._network)
 
-    async def _spend(self, use: Use, amount: int = 1) -> None:
+    async def _spend(self, use: Use, amount: int = 1, *, of: Who | None = None) -> None:
+        """Use up what the peer has left in this hour; with `of`, only of one kind of subject.
+
+        Raises:
+            Refusal: RATE_EXCEEDED.
+        """
         if self._shared.budgets is not None:
             for subject in self._subjects():
-                await self._shared.budgets.spend(subject, use, amount)
+                if of in (None, subject.who):
+                    await self._shared.budgets.spend(subject, use, amount)
 
     async def _check_left(self, use: Use) -> None:
         if self._shared.budgets is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mssante.access.authentication import Authenticator
+from mssante.access.budgets import Use, Who
 from mssante.access.identity import Identity
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
@@ -122,6 +123,12 @@ class SubmissionSession(SmtpSession):
             else:
                 await self.push(reply)
                 self._hang_up("421 4.7.0 Too many failed sign-ins")
+            return
+        try:
+            await self._spend(Use.CONNECTIONS, of=Who.ACCOUNT)
+        except Refusal as refusal:
+            await self._note_refusal("AUTH", refusal)
+            self._hang_up("421 4.7.0 Too many sign-ins in this hour")
             return
         await self.push("235 2.7.0 Authentication successful")
 

@@ -6,7 +6,7 @@ from mssante.access.audit import AuditKind
 from mssante.access.budgets import Budgets, Use, Who
 from mssante.storage import audit, versions
 from mssante.storage.usage import StoredUsage
-from tests.support.smtp_world import DOMAIN, Client, message
+from tests.support.smtp_world import DOMAIN, Client, message, plain
 
 ALICE = f"alice@{DOMAIN}"
 
@@ -81,4 +81,15 @@ async def test_a_network_that_connects_too_often_is_put_off(limited):
     with pytest.raises(AssertionError):
         await Client.tls(world)
     for client in clients:
+        client.leave()
+
+
+async def test_an_account_that_signs_in_too_often_is_put_off(limited):
+    world = await limited(Who.ACCOUNT, connections=1)
+    first = await signed_in(world)
+    second = await Client.tls(world)
+
+    assert (await second.say(f"AUTH PLAIN {plain('alice', 'right')}")).startswith("421 4.7.0")
+    assert await second.closed()
+    for client in (first, await signed_in(world, "bob")):
         client.leave()
