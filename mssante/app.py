@@ -22,6 +22,7 @@ from typing import Any, Final
 import uvloop
 
 from mssante.access.authentication import Authenticator
+from mssante.access.budgets import Budgets, Use, Who
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
@@ -32,6 +33,7 @@ from mssante.courier.relays import RelayCourier, RelayServices
 from mssante.courier.reports import Reports
 from mssante.filing.clerk import Clerk
 from mssante.filing.inspect import InspectLimits
+from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock, SystemClock
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.mail.admission import Admission, AdmissionLimits
@@ -39,6 +41,7 @@ from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.dkim import DkimSigner
 from mssante.mail.mailboxes import MailboxService
+from mssante.mail.policy import Policy
 from mssante.mail.relay import RetryRules
 from mssante.mail.sealing import LIMITS as SEALING_LIMITS
 from mssante.mail.sealing import SealingSpool
@@ -55,6 +58,7 @@ from mssante.servers.tls import server_context
 from mssante.settings import Settings, route_of
 from mssante.storage import trust_files, versions
 from mssante.storage.audit import StoredAuditLog
+from mssante.storage.contacts import StoredContacts
 from mssante.storage.database import Database
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
@@ -67,6 +71,7 @@ from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
+from mssante.storage.usage import StoredUsage
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
 from mssante.trust.anchors import Unreadable
@@ -125,6 +130,7 @@ class Stores:
     mailbox_keys: StoredMailboxKeys
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
+    contacts: StoredContacts
     dmp_blobs: SegmentBlobs
     documents: StoredDocuments
     wakeups: SocketWakeups
@@ -152,7 +158,8 @@ async def open_stores(
     check_stores(settings)
     layout, clock = layout_of(settings), clock or SystemClock()
     keyring = Keyring.open(settings.keys.master_key, layout.instance_keys)
-    patient_domains = frozenset(settings.operator.patient_domains)
+    operator = settings.operator
+    patient_domains = frozenset((*operator.patient_domains, *operator.remote_patient_domains))
     async with AsyncExitStack() as stack:
         databases: dict[str, Database] = {}
         for schema in (versions.DIRECTORY, versions.MAIL, versions.DMP):
@@ -177,6 +184,7 @@ async def open_stores(
             mailbox_keys=StoredMailboxKeys(databases["directory"], keyring, clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
+            contacts=StoredContacts(databases["mail"], keyring, clock),
             dmp_blobs=dmp_blobs,
             documents=StoredDocuments(databases["dmp"], dmp_blobs, clock),
             wakeups=wakeups,
@@ -224,6 +232,7 @@ class Worker:
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
         )
+        policy = policy_of(stores)
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
         self._peer_tls = trust_files.peer_tls(settings)
         self._carrier = carrier_of(stores, lambda: self._peer_tls, self.peers)
@@ -246,6 +255,7 @@ class Worker:
             Journey(
                 operator=journey_operator,
                 directory=stores.directory,
+                policy=policy,
                 blobs=stores.mail_blobs,
                 deliveries=stores.mailboxes,
                 clerk=Clerk(
@@ -276,7 +286,6 @@ class Worker:
         limits = AdmissionLimits(
             max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
         )
-        patient_domains = frozenset(operator.patient_domains)
         smtp: dict[str, Any] = {
             "hostname": operator.domain,
             "audit": audit_log,
@@ -285,6 +294,9 @@ class Worker:
             "connections": connections,
             "memory": memory,
             "keeper": lambda: OverflowKeeper(stores.layout.directory),
+            "budgets": Budgets(
+                StoredUsage(stores.databases["directory"]), stores.clock, limits_of(settings)
+            ),
         }
         self.submission = SubmissionServer(
             SubmissionServices(
@@ -292,7 +304,7 @@ class Worker:
                     stores.directory,
                     stores.white_list,
                     stores.clock,
-                    patient_domains,
+                    policy,
                     operator.domain,
                     replace(limits, mime=SEALING_LIMITS),
                     frozenset(name.lower().encode() for name in operator.private_fields),
@@ -311,7 +323,7 @@ class Worker:
                 arrival=Arrival(
                     stores.directory,
                     stores.white_list,
-                    patient_domains,
+                    policy,
                     operator.domain,
                     limits,
                     list_age(stores),
@@ -407,6 +419,43 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def limits_of(settings: Settings) -> Mapping[Who, Mapping[Use, int]]:
+    """What everybody may use in an hour."""
+    limits = settings.limits
+    return {
+        Who.ACCOUNT: {
+            Use.MESSAGES: limits.account_messages_per_hour,
+            Use.RECIPIENTS: limits.account_recipients_per_hour,
+            Use.OCTETS: limits.account_bytes_per_hour,
+            Use.CONNECTIONS: limits.account_connections_per_hour,
+            Use.UNKNOWN: limits.account_unknown_per_hour,
+        },
+        Who.OPERATOR: {
+            Use.MESSAGES: limits.operator_messages_per_hour,
+            Use.RECIPIENTS: limits.operator_recipients_per_hour,
+            Use.OCTETS: limits.operator_bytes_per_hour,
+            Use.UNKNOWN: limits.operator_unknown_per_hour,
+        },
+        Who.NETWORK: {
+            Use.CONNECTIONS: limits.network_connections_per_hour,
+            Use.UNKNOWN: limits.network_unknown_per_hour,
+        },
+    }
+
+
+def policy_of(stores: Stores) -> Policy:
+    """Who may write to whom on this instance."""
+    operator = stores.settings.operator
+    return Policy(
+        stores.directory,
+        stores.contacts,
+        stores.clock,
+        patient_domains=frozenset(operator.patient_domains),
+        remote_patient_domains=frozenset(operator.remote_patient_domains),
+        postmaster=Address.split(operator.postmaster) if operator.postmaster else None,
+    )
 
 
 def list_age(stores: Stores) -> AgeLimit:

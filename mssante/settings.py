@@ -50,6 +50,10 @@ class Operator:
     """The first domain of professionals, also the name in greetings and trace headers."""
     patient_domains: tuple[str, ...] = ()
     """Domains whose addresses are ``<INS>@domain``; the first one is given to new patients."""
+    remote_patient_domains: tuple[str, ...] = ()
+    """Domains of patients at other operators: INS key and size are checked before sending there."""
+    postmaster: str = ""
+    """Address of the mailbox here that serves postmaster@ and abuse@ of every domain; empty: none."""
     name: str = ""
     """Human name, shown in reports; the domain when empty."""
     oid_arc: str = ""
@@ -211,6 +215,22 @@ class Limits:
     """Open connections of one worker, all listeners together."""
     connections_per_peer: int = _bounded(1_000, 0, 1_000_000)
     """Open connections of one network address at one worker; 0 is no limit of their own."""
+    account_messages_per_hour: int = _bounded(5_000, 0, 10**9)
+    """Messages that one account submits in an hour, all workers together; 0: no limit, as below."""
+    account_recipients_per_hour: int = _bounded(20_000, 0, 10**9)
+    account_bytes_per_hour: int = _bounded(10_737_418_240, 0, 10**15)
+    account_connections_per_hour: int = _bounded(20_000, 0, 10**9)
+    """Sign-ins by SMTP."""
+    account_unknown_per_hour: int = _bounded(200, 0, 10**9)
+    """Refused recipients in an hour: beyond that, all are put off, whether they exist or not."""
+    operator_messages_per_hour: int = _bounded(200_000, 0, 10**9)
+    """The same for another operator, by the name in its certificate."""
+    operator_recipients_per_hour: int = _bounded(1_000_000, 0, 10**9)
+    operator_bytes_per_hour: int = _bounded(1_099_511_627_776, 0, 10**15)
+    operator_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
+    network_connections_per_hour: int = _bounded(100_000, 0, 10**9)
+    """New SMTP connections of one IPv4 address or IPv6 /64 network."""
+    network_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
     smtp_idle_seconds: int = _bounded(300, 10, 86_400)
     """Silence that ends an SMTP session; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
     imap_idle_seconds: int = _bounded(1_800, 60, 86_400)
@@ -239,6 +259,14 @@ class Filing:
 
     report: Literal["problems", "always"] = "problems"
     """When the sender gets a filing report: only when something was not filed as sent, or always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """The monthly activity file: ``[indicators]``."""
+
+    columns: tuple[str, ...] = ("month", "domain", "indicator", "detail", "value")
+    """Of the CSV, in order; ``name=Heading`` gives a column another heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +305,7 @@ class Settings:
     limits: Limits = Limits()
     access: Access = Access()
     filing: Filing = Filing()
+    indicators: Indicators = Indicators()
     logging: Logging = Logging()
     workers: Workers = Workers()
 
@@ -442,11 +471,24 @@ def _contradictions(settings: Settings) -> list[str]:
     for path, domain in [
         ("operator.domain", operator.domain),
         *(("operator.patient_domains", domain) for domain in operator.patient_domains),
+        *(
+            ("operator.remote_patient_domains", domain)
+            for domain in operator.remote_patient_domains
+        ),
     ]:
         if not _is_domain(domain):
             problems.append(f"{path}: {domain!r} is not a domain in lower case")
     if operator.domain in operator.patient_domains:
         problems.append("operator.patient_domains: may not contain the domain of professionals")
+    both = set(operator.patient_domains) & set(operator.remote_patient_domains)
+    if both or operator.domain in operator.remote_patient_domains:
+        problems.append("operator.remote_patient_domains: may not contain a domain of ours")
+    if operator.postmaster and not _is_domain(operator.postmaster.rpartition("@")[2]):
+        problems.append("operator.postmaster: must be an address of a mailbox here")
+    if operator.postmaster.startswith("@") or (
+        operator.postmaster and "@" not in operator.postmaster
+    ):
+        problems.append("operator.postmaster: must be local-part@domain")
     if operator.oid_arc and not (is_oid(operator.oid_arc) and len(operator.oid_arc) <= 48):
         problems.append("operator.oid_arc: must be an OID of at most 48 characters")
     if not settings.workers.roles:

@@ -33,6 +33,7 @@ class AuditKind(StrEnum):
     HELD = "held"
     CONSULTATION = "consultation"
     MAILBOX_CHANGE = "mailbox-change"
+    CONTACT = "contact"
     ADMINISTRATION = "administration"
     CERTIFICATE = "certificate"
     """A pair of a mailbox was made, imported or revoked."""

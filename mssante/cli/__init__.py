@@ -14,10 +14,13 @@ from mssante.cli import (
     db,
     dmp,
     domain,
+    indicators,
     init,
+    limits,
     mailbox,
     organisation,
     patient,
+    patient_contact,
     professional,
     queue,
     reload,
@@ -52,13 +55,16 @@ app.add_typer(config.app)
 app.add_typer(db.app)
 app.add_typer(dmp.app)
 app.add_typer(domain.app)
+app.add_typer(limits.app)
 app.add_typer(mailbox.app)
 app.add_typer(organisation.app)
+patient.app.add_typer(patient_contact.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
 app.add_typer(trust.app)
+app.command()(indicators.indicators)
 app.command()(init.init)
 app.command()(reload.reload)
 app.command()(serve.serve)

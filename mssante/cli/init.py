@@ -16,12 +16,17 @@ import typer
 from mssante.app import layout_of
 from mssante.cli import demo_world
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
-from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
+from mssante.cli.demo_world import MAX_ACCOUNTS, ORGANISATION, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
-from mssante.cli.neighbours import check_neighbour, introduce, routes_line
+from mssante.cli.neighbours import (
+    check_neighbour,
+    introduce,
+    patients_elsewhere_line,
+    routes_line,
+)
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
-from mssante.settings import Listeners, Settings, load
+from mssante.settings import Limits, Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
@@ -226,7 +231,12 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         f'oid_arc = "2.25.{uuid.uuid4().int}"',
     ]
     if demo:
-        lines += [f'patient_domains = ["patient.{domain}"]', "sandbox = true"]
+        lines += [
+            f'patient_domains = ["patient.{domain}"]',
+            patients_elsewhere_line([]),
+            f"postmaster = {json.dumps(f'{ORGANISATION[2]}@{domain}')}",
+            "sandbox = true",
+        ]
     host = "127.0.0.1" if demo else "*"
     for listener in dataclasses.fields(Listeners):
         port = base + getattr(Listeners(), listener.name).port
@@ -258,7 +268,8 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             "argon2_lanes = 1",
         ]
     if unlimited:
-        lines += ["", "[limits]", "connections_per_peer = 0"]
+        names = [f.name for f in dataclasses.fields(Limits) if f.name.endswith("_per_hour")]
+        lines += ["", "[limits]", "connections_per_peer = 0", *(f"{name} = 0" for name in names)]
     return "\n".join(lines) + "\n"
 
 

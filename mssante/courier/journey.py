@@ -8,10 +8,11 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
@@ -24,6 +25,7 @@ from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
 from mssante.kernel.opaque import OpaqueId
+from mssante.mail.contacts import Correspondence, read_correspondence
 from mssante.mail.delivery_status import (
     RecipientStatus,
     StatusReport,
@@ -31,17 +33,21 @@ from mssante.mail.delivery_status import (
     returned_content,
 )
 from mssante.mail.dkim import DkimSigner
+from mssante.mail.exchange_facts import header_facts, kind_facts, recipient_facts
 from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
+from mssante.mail.policy import Policy
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
 from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
 from mssante.mail.rules.authorship import author_of
 from mssante.mail.rules.header import Header
+from mssante.mail.rules.who_may_write import Party
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.wire.mime.scanner import Part, scan
 from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
+_NOBODY: Final[Mapping[OpaqueId, str]] = MappingProxyType({})
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
 _Arguments = ParamSpec("_Arguments")
@@ -90,6 +96,7 @@ class Journey:
 
     operator: Operator
     directory: Directory
+    policy: Policy
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
@@ -104,9 +111,14 @@ class Journey:
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
-        routed = await route(self.directory, entry)
+        routed = await route(self.directory, entry, self.policy.postmaster)
         opened = await self._open(entry, routed.mailboxes)
         sender = await self._sender(entry)
+        party = self.policy.party(entry, sender)
+        read: Correspondence | None = None
+        if any(mailbox.type is MailboxType.CITIZEN for mailbox in routed.mailboxes):
+            read = read_correspondence(opened.summary.header)
+            routed = await self.policy.screen(entry, sender, read, routed)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
             await spool.finish(entry.id)
@@ -116,7 +128,12 @@ class Journey:
         )
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
-            self._deliver(entry, opened, routed, plan),
+            self._deliver(
+                _Sending(
+                    entry, opened, routed, self.policy.correspondence(entry, sender, read), party
+                ),
+                plan,
+            ),
             self.clerk.file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
@@ -162,52 +179,103 @@ class Journey:
             return None
         return await self.directory.mailbox_by_address(entry.envelope.sender)
 
-    async def _deliver(
-        self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
-    ) -> None:
-        receiving = [m.id for m in routed.mailboxes if m.id not in plan.withheld]
-        passage = opened.passage
+    async def _deliver(self, sending: "_Sending", plan: FilingPlan) -> None:
+        entry, opened = sending.entry, sending.opened
+        receiving = [m for m in sending.routed.mailboxes if m.id not in plan.withheld]
         for one in opened.variants:
-            theirs = [each for each in receiving if each in one.variant.mailbox_ids]
-            receiving = [each for each in receiving if each not in one.variant.mailbox_ids]
+            theirs = [each for each in receiving if each.id in one.variant.mailbox_ids]
+            receiving = [each for each in receiving if each.id not in one.variant.mailbox_ids]
             if theirs:
-                await self._put_variant(entry, passage, one, theirs)
-        # Also where nobody is left: the admission is recorded with the first.
+                await self._put_variant(sending, one, theirs)
+        # Also where nobody is left: the admission, and who does not receive, are recorded with it.
         message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
-        await self._put(entry, passage, passage.finding, message, receiving)
+        refused = {
+            gone.mailbox_id: gone.detail
+            for gone in sending.routed.undeliverable
+            if gone.mailbox_id is not None
+        }
+        await self._put(sending, opened.passage.finding, message, receiving, refused=refused)
 
     async def _put_variant(
-        self, entry: SpoolEntry, passage: Passage, one: OpenedVariant, mailbox_ids: list[OpaqueId]
+        self, sending: "_Sending", one: OpenedVariant, mailboxes: Sequence[Mailbox]
     ) -> None:
+        entry = sending.entry
         content, blob, original = one.variant.content, entry.blob, None
         if content is not None:
             blob, original = await self.blobs.put(content), entry.blob
         number = derived_id(entry.id, f"variant {sha256(content or b'').hexdigest()}")
         message = StoredMessage(number, b"", one.summary.encode(), blob)
-        await self._put(entry, passage, one.variant.finding, message, mailbox_ids, original)
+        await self._put(sending, one.variant.finding, message, mailboxes, original)
 
     async def _put(
         self,
-        entry: SpoolEntry,
-        passage: Passage,
+        sending: "_Sending",
         finding: Finding,
         message: StoredMessage,
-        mailbox_ids: list[OpaqueId],
+        mailboxes: Sequence[Mailbox],
         original: BlobRef | None = None,
+        *,
+        refused: Mapping[OpaqueId, str] = _NOBODY,
     ) -> None:
         """Deliver one form of a message, with the prefix that says what was found out about it."""
+        entry = sending.entry
         finding = await self.smime.attributed(finding)
         prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
+        patients = [m for m in mailboxes if m.type is MailboxType.CITIZEN]
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
                 replace(message, prefix=prefix),
                 len(prefix) + message.blob.length,
                 entry.accepted_at,
-                tuple(mailbox_ids),
+                tuple(m.id for m in mailboxes),
                 evidence=finding.evidence(entry.accepted_at, original),
-                admission=_admission(entry, passage),
+                admission=self._admission(sending),
+                facts={
+                    **kind_facts(sending.party, receipt=entry.envelope.sender is None),
+                    "way": "in" if entry.envelope.operator else "local",
+                    "size": entry.blob.length,
+                },
+                correspondence=sending.correspondence,
+                patients=frozenset(m.id for m in patients),
+                not_activated=frozenset(
+                    m.id for m in patients if m.state is MailboxState.NOT_ACTIVATED
+                ),
+                refused=refused,
             )
+        )
+
+    def _admission(self, sending: "_Sending") -> AuditEntry:
+        """What the audit keeps of the message itself."""
+        entry, routed, passage = sending.entry, sending.routed, sending.opened.passage
+        envelope = entry.envelope
+        away = [one for addresses in routed.remote.values() for one in addresses]
+        patients_away = sum(self.policy.elsewhere(one).is_patient for one in away)
+        opened = [one for one in passage.variants if one.content is not None]
+        return AuditEntry(
+            AuditKind.ADMISSION,
+            "DATA",
+            "done",
+            actor=envelope.account_id,
+            subject=envelope.mailbox_id,
+            correlation=entry.id,
+            facts={
+                "size": entry.blob.length,
+                "recipients": len(envelope.recipients),
+                **kind_facts(sending.party, receipt=envelope.sender is None),
+                **recipient_facts(
+                    [mailbox.type for mailbox in routed.mailboxes],
+                    patients_away,
+                    len(away) - patients_away,
+                ),
+                **header_facts(sending.opened.summary.header),
+                **({"operator": envelope.operator} if envelope.operator else {}),
+                # Which of the server's keys signed: a certificate's serial number names nobody.
+                **({"seal": envelope.seal.serial} if envelope.seal else {}),
+                "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+                # How many mailboxes' keys decrypted.
+                **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
+            },
         )
 
     async def _relay(
@@ -312,6 +380,19 @@ _NO_PLAN: Final = FilingPlan((), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
+class _Sending:
+    """A message that was read: what its deliveries are made of."""
+
+    entry: SpoolEntry
+    opened: Opened
+    routed: Route
+    correspondence: Correspondence | None
+    """What it says to the contacts of the patients who receive it."""
+    party: Party
+    """Who sends, as the policy sees it."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Told:
     """A message whose effects are done: what its sender may have to hear."""
 
@@ -341,29 +422,6 @@ async def _call(
     if aside:
         return await asyncio.to_thread(work, *arguments, **options)
     return work(*arguments, **options)
-
-
-def _admission(entry: SpoolEntry, passage: Passage) -> AuditEntry:
-    envelope = entry.envelope
-    opened = [one for one in passage.variants if one.content is not None]
-    return AuditEntry(
-        AuditKind.ADMISSION,
-        "DATA",
-        "done",
-        actor=envelope.account_id,
-        subject=envelope.mailbox_id,
-        correlation=entry.id,
-        facts={
-            "size": entry.blob.length,
-            "recipients": len(envelope.recipients),
-            **({"operator": envelope.operator} if envelope.operator else {}),
-            # Which of the server's keys signed: a certificate's serial number names nobody.
-            **({"seal": envelope.seal.serial} if envelope.seal else {}),
-            "smime": (opened[0].finding if opened else passage.finding).verdict.value,
-            # How many mailboxes' keys decrypted.
-            **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
-        },
-    )
 
 
 def _waiting(mailboxes: Sequence[Mailbox]) -> int:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     SENDER_DOMAIN_FOREIGN = "sender-domain-foreign"
     SENDER_NOT_OWNED = "sender-not-owned"
     NOT_PERMITTED = "not-permitted"
+    NOT_A_CONTACT = "not-a-contact"
     # to whom
     RECIPIENT_UNKNOWN = "recipient-unknown"
     RECIPIENT_CLOSED = "recipient-closed"
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     # now
     TRY_LATER = "try-later"
     WHITE_LIST_OUTDATED = "white-list-outdated"
+    RATE_EXCEEDED = "rate-exceeded"
 
 
 class Refusal(Exception):

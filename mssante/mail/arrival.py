@@ -11,14 +11,13 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.admission import AdmissionLimits
+from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
 from mssante.mail.rules.completion import without_forgeries
 from mssante.mail.rules.header import Header, check_header_form
 from mssante.mail.rules.hops import check_hops
-from mssante.mail.rules.patient_address import check_patient_address
 from mssante.mail.rules.recipient_domain import check_local_domain
-from mssante.mail.rules.recipient_mailbox import open_recipient
 from mssante.mail.rules.structure import check_structure
 from mssante.trust.whitelist import AgeLimit, TrustedSpace
 from mssante.wire.x500 import DistinguishedName
@@ -44,8 +43,8 @@ class Arrival:
 
     directory: Directory
     space: TrustedSpace
-    patient_domains: frozenset[str]
-    """Ours, lower case."""
+    policy: Policy
+    """Who may write to whom."""
     authserv_id: str
     """Our name in Authentication-Results."""
     limits: AdmissionLimits
@@ -81,17 +80,18 @@ class Arrival:
         check_size(declared_size, self.limits.max_size)
         return peer
 
-    async def check_recipient(self, recipient: Address, *, accepted: int = 0) -> None:
+    async def check_recipient(
+        self, sender: Address | None, recipient: Address, *, accepted: int = 0
+    ) -> None:
         """Judge RCPT; `accepted` recipients of this message came before.
 
         Raises:
             Refusal: TOO_MANY_RECIPIENTS, DOMAIN_NOT_TRUSTED, RECIPIENT_MALFORMED,
-                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED.
+                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, NOT_PERMITTED.
         """
         check_recipient_count(accepted, self.limits.max_recipients)
         await check_local_domain(self.directory, recipient)
-        check_patient_address(self.patient_domains, recipient)
-        await open_recipient(self.directory, recipient)
+        await self.policy.check_here(self.policy.stranger(sender), recipient)
 
     def check_content(self, peer: Peer, content: bytes) -> bytes:
         """Judge the message; gives the bytes to keep: those that came, without the fields that only

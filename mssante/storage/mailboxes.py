@@ -47,7 +47,8 @@ from mssante.mail.model import (
 )
 from mssante.mail.ports import Delivery, Wakeups
 from mssante.mail.uid_ranges import uid_ranges
-from mssante.storage import audit, folders
+from mssante.storage import audit, contacts, folders
+from mssante.storage.contacts import ContactBook
 from mssante.storage.database import Database
 from mssante.storage.encryption import Tampered, seal, unseal
 from mssante.storage.prepared import Prepared
@@ -185,6 +186,7 @@ class StoredMailboxes:
         self._blobs = blobs
         self._wakeups = wakeups
         self._clock = clock
+        self._book = ContactBook(blobs.keyring)
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -346,7 +348,7 @@ class StoredMailboxes:
         values = self._message_values(delivery.message)
         evidence = self._evidence_values(delivery)
         changed = await self._database.write(
-            lambda conn: _deliver(conn, delivery, values, now, evidence)
+            lambda conn: _deliver(conn, delivery, values, now, self._book, evidence)
         )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
@@ -510,6 +512,7 @@ def _deliver(
     delivery: Delivery,
     message: dict[str, object],
     now: int,
+    book: ContactBook,
     evidence: dict[str, object] | None = None,
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
@@ -542,11 +545,53 @@ def _deliver(
             conn,
             now,
             AuditEntry(
-                kind, delivery.kind, "done", subject=mailbox_id, correlation=delivery.spool_id
+                kind,
+                delivery.kind,
+                "done",
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts=delivery.facts,
             ),
         )
+        if mailbox_id in delivery.patients:
+            _correspond(conn, delivery, mailbox_id, received_at, now, book)
         changed.append((number, modseq))
+    for mailbox_id in sorted(delivery.refused):
+        _refuse(conn, delivery, mailbox_id, now)
     return changed
+
+
+def _correspond(
+    conn: Connection,
+    delivery: Delivery,
+    mailbox_id: OpaqueId,
+    received_at: int,
+    now: int,
+    book: ContactBook,
+) -> None:
+    """What the first delivery to a patient means beside the message."""
+    if delivery.correspondence is not None:
+        spool_id = delivery.spool_id
+        book.apply(conn, mailbox_id, delivery.correspondence, received_at, spool_id, now)
+    if mailbox_id in delivery.not_activated:
+        contacts.invite(conn, mailbox_id, delivery.spool_id, received_at, now)
+
+
+def _refuse(conn: Connection, delivery: Delivery, mailbox_id: OpaqueId, now: int) -> None:
+    """Note, once, why an accepted message does not reach a mailbox."""
+    if _is_first(conn, _effect(delivery.spool_id, "refuse", mailbox_id, now)):
+        audit.record(
+            conn,
+            now,
+            AuditEntry(
+                AuditKind.REFUSAL,
+                delivery.kind,
+                Reason.RECIPIENT_CLOSED.value,
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts={"detail": delivery.refused[mailbox_id]},
+            ),
+        )
 
 
 def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:

@@ -87,7 +87,7 @@ class ReceptionWorld(World):
         arrival = Arrival(
             self.directory,
             self.white_list,
-            frozenset({PATIENTS}),
+            self.policy,
             "mx.medecins.example",
             AdmissionLimits(max_size=max_size, max_recipients=max_recipients),
             AgeLimit(self.white_list, self.clock, max_age),

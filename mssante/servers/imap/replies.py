@@ -34,7 +34,12 @@ def reply_for(reason: Reason) -> Reply:
             return Reply("NO", "Log in first", "AUTHORIZATIONFAILED")
         case Reason.ENCRYPTION_REQUIRED:
             return Reply("NO", "Start TLS first", "PRIVACYREQUIRED")
-        case Reason.SENDER_NOT_OWNED | Reason.FROM_NOT_OWNED | Reason.NOT_PERMITTED:
+        case (
+            Reason.SENDER_NOT_OWNED
+            | Reason.FROM_NOT_OWNED
+            | Reason.NOT_PERMITTED
+            | Reason.NOT_A_CONTACT
+        ):
             return Reply("NO", "Not permitted", "NOPERM")
         case (
             Reason.RECIPIENT_UNKNOWN
@@ -71,7 +76,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply("NO", "Mailbox full", "OVERQUOTA")
         case Reason.LIMIT_REACHED:
             return Reply("NO", "Limit reached", "LIMIT")
-        case Reason.TRY_LATER | Reason.WHITE_LIST_OUTDATED:
+        case Reason.TRY_LATER | Reason.WHITE_LIST_OUTDATED | Reason.RATE_EXCEEDED:
             return Reply("NO", "Try again later", "UNAVAILABLE")
         case _:
             assert_never(reason)

@@ -8,12 +8,15 @@ import contextlib
 import errno
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import CondensedAudit
+from mssante.access.budgets import Budgets, Subject, Use, Who
+from mssante.access.throttle import network_of
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
@@ -50,6 +53,17 @@ _LEADING_NOWHERE: Final = frozenset(
     {"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "AUTH"}
 )
 """Commands that a client may repeat for ever without sending a message."""
+_SEARCHING: Final = frozenset(
+    {
+        Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_CLOSED,
+        Reason.RECIPIENT_MALFORMED,
+        Reason.NOT_PERMITTED,
+        Reason.NOT_A_CONTACT,
+        Reason.DOMAIN_NOT_TRUSTED,
+    }
+)
+"""Refusals of a recipient that tell something about addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,8 @@ class Shared:
     keeper: Callable[[], Keeper] = MemoryKeeper
     """Makes the place where a message gathers."""
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LARGE_AT_ONCE))
+    budgets: Budgets | None = None
+    """What everybody may use in an hour, all workers together."""
     sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
@@ -118,6 +134,7 @@ class SmtpSession(SmtpConnection):
         limits = shared.limits
         self._shared = shared
         self._peer = ""
+        self._network = ""
         self._admitted = False
         self._stopping = False
         self._client = ""
@@ -179,6 +196,7 @@ class SmtpSession(SmtpConnection):
         """Count the connection in and begin."""
         peername = transport.get_extra_info("peername")
         self._peer = peername[0] if isinstance(peername, tuple) else "local"
+        self._network = network_of(self._peer)
         self._admitted = self._shared.connections.admit(self._peer)
         self._shared.sessions.add(self)
         self._shared.empty.clear()
@@ -200,6 +218,12 @@ class SmtpSession(SmtpConnection):
     async def _serve(self) -> None:
         if not self._admitted:
             self._hang_up("421 4.7.0 Too many connections")
+            return
+        try:
+            await self._spend(Use.CONNECTIONS)
+        except Refusal as refusal:
+            await self._note_refusal("connect", refusal)
+            self._hang_up("421 4.7.0 Too many connections in this hour")
             return
         await self._push_as_it_is([f"220 {self.hostname} ESMTP"])
         while not self._leaving:
@@ -320,6 +344,7 @@ class SmtpSession(SmtpConnection):
         command = parse_mail(arg)
         try:
             await self._check_sender(command)
+            await self._spend(Use.MESSAGES)
         except Refusal as refusal:
             await self._refuse("MAIL", refusal, command.sender)
             return
@@ -332,10 +357,16 @@ class SmtpSession(SmtpConnection):
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
-        command = parse_rcpt(arg, utf8=transaction.mail.smtputf8)
+        command = parse_rcpt(arg, self.hostname, utf8=transaction.mail.smtputf8)
         try:
+            # First of all, so that who has searched too much learns nothing more.
+            await self._check_left(Use.UNKNOWN)
             await self._check_recipient(command.recipient, len(transaction.recipients))
+            await self._spend(Use.RECIPIENTS)
         except Refusal as refusal:
+            if refusal.reason in _SEARCHING:
+                with suppress(Refusal):  # the next one is refused
+                    await self._spend(Use.UNKNOWN)
             await self._refuse("RCPT", refusal, command.recipient)
             if not self._refused_recipients.spend():
                 self._hang_up("421 4.7.0 Too many refused recipients")
@@ -349,6 +380,11 @@ class SmtpSession(SmtpConnection):
             self._transaction.close()
         self._transaction = None
 
+    def _mail(self) -> MailCommand:
+        """What MAIL said in the open transaction."""
+        assert self._transaction is not None  # asked while one of its recipients is judged
+        return self._transaction.mail
+
     def _require_session(self) -> None:
         if not self._client:
             raise CommandError("503 5.5.1 Send EHLO first")
@@ -356,7 +392,34 @@ class SmtpSession(SmtpConnection):
             raise CommandError(str(refusal_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
         self._require_ready()
 
+    def _subjects(self) -> Iterator[Subject]:
+        """Whose use is counted."""
+        who = self._witnessed()
+        if who.actor is not None:
+            yield Subject(Who.ACCOUNT, id_text(who.actor))
+        if who.operator:
+            yield Subject(Who.OPERATOR, who.operator)
+        yield Subject(Who.NETWORK, self._network)
+
+    async def _spend(self, use: Use, amount: int = 1, *, of: Who | None = None) -> None:
+        """Use up what the peer has left in this hour; with `of`, only of one kind of subject.
+
+        Raises:
+            Refusal: RATE_EXCEEDED.
+        """
+        if self._shared.budgets is not None:
+            for subject in self._subjects():
+                if of in (None, subject.who):
+                    await self._shared.budgets.spend(subject, use, amount)
+
+    async def _check_left(self, use: Use) -> None:
+        if self._shared.budgets is not None:
+            for subject in self._subjects():
+                await self._shared.budgets.check(subject, use)
+
     async def _refuse(self, action: str, refusal: Refusal, about: Address | None = None) -> None:
+        if refusal.reason is Reason.RATE_EXCEEDED:
+            about = None  # many addresses, one fact
         await self._note_refusal(action, refusal, about)
         await self.push(str(refusal_reply(refusal)))
 
@@ -554,6 +617,7 @@ class SmtpSession(SmtpConnection):
         if transaction.mail.body_binary:
             content = in_lines(content)
         content = self._check_content(envelope, content)
+        await self._spend(Use.OCTETS, len(content))
         # A message whose end has come is kept even if its client goes away now.
         task = self._finish_anyway(self._accept(envelope, content))
         entry = await asyncio.shield(task)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from mssante.access.audit_log import AuditLog, CondensedAudit
+from mssante.access.budgets import Budgets
 from mssante.kernel.clock import Clock
 from mssante.mail.model import SpoolEntry
 from mssante.mail.ports import Spool
@@ -39,6 +40,7 @@ class SmtpServer(ABC):
         connections: ConnectionLimits | None = None,
         memory: ByteBudget | None = None,
         keeper: Callable[[], Keeper] = MemoryKeeper,
+        budgets: Budgets | None = None,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
@@ -54,6 +56,7 @@ class SmtpServer(ABC):
         connections: counts, where several listeners share them.
         memory: for messages on their way in, where several listeners share it.
         keeper: makes the place where a message gathers; by default memory.
+        budgets: what everybody may use in an hour; none: as much as they like.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -69,6 +72,7 @@ class SmtpServer(ABC):
             limits=limits or SessionLimits(),
             max_recipients=max_recipients,
             keeper=keeper,
+            budgets=budgets,
         )
         self._servers: list[asyncio.Server] = []
 

@@ -103,7 +103,8 @@ class ReceptionSession(SmtpSession):
             raise Refusal(Reason.CERTIFICATE_REFUSED, refused.reason) from None
 
     async def _check_recipient(self, recipient: Address, accepted: int) -> None:
-        await self._services.arrival.check_recipient(recipient, accepted=accepted)
+        sender = self._mail().sender
+        await self._services.arrival.check_recipient(sender, recipient, accepted=accepted)
 
     def _check_content(self, envelope: Envelope, content: bytes) -> bytes:  # noqa: ARG002
         return self._services.arrival.check_content(self._admitted_operator(), content)

@@ -143,7 +143,9 @@ MAILBOX: Final = Table(
     _id("patient_id", "patient.id", nullable=True),
     _id("organisation_id", "organisation.id", nullable=True),
     Column("feeds_dmp", Boolean, nullable=False),
+    Column("open_to_patients", Text),  # which patients may write first: any, known
     _instant("created_at"),
+    _instant("closed_at", nullable=True),  # while it is closed or objected to
     Index("uq_mailbox_patient_id", "patient_id", unique=True),
 )
 
@@ -212,4 +214,16 @@ MAILBOX_KEY: Final = Table(
         sqlite_where=text("state = 'active'"),
         postgresql_where=text("state = 'active'"),
     ),
+)
+
+USAGE: Final = Table(
+    "usage_counter",
+    METADATA,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # hours since 1970
+    Column("subject", Text, primary_key=True),  # account:, operator: or network: and its name
+    Column("messages", BigInteger, nullable=False),
+    Column("recipients", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("connections", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
 )

@@ -109,6 +109,8 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(550, "5.7.1", "This account may not send from that address")
         case Reason.NOT_PERMITTED:
             return Reply(550, "5.7.1", "This sender may not write to that recipient")
+        case Reason.NOT_A_CONTACT:
+            return Reply(550, "5.7.1", "A patient may write to who has written and not closed")
         case Reason.RECIPIENT_UNKNOWN:
             return Reply(550, "5.1.1", "No such mailbox here")
         case Reason.RECIPIENT_CLOSED:
@@ -160,5 +162,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(451, "4.3.0", "Try again later")
         case Reason.WHITE_LIST_OUTDATED:
             return Reply(451, "4.7.1", "The white list here is out of date, try again later")
+        case Reason.RATE_EXCEEDED:
+            return Reply(451, "4.7.1", "Too much in too short a time, try again later")
         case _:
             assert_never(reason)

@@ -51,14 +51,6 @@ async def test_a_sender_is_refused_with_its_own_code(client, mail, start):
     assert (await client.say(f"MAIL {mail}")).startswith(start)
 
 
-async def test_patients_write_to_nobody_and_learn_nothing(world):
-    client = await Client.signed_in(world, "carol")
-    carol = f"{patient_number(1)}@{PATIENTS}"
-
-    assert (await client.say(f"MAIL FROM:<{carol}>")).startswith("550 5.7.1")
-    client.leave()
-
-
 async def test_too_many_recipients_are_sent_apart(unserved):
     await unserved.serve(max_recipients=2)
     client = await Client.signed_in(unserved)
