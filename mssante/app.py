@@ -63,6 +63,7 @@ from mssante.storage.whitelist import StoredWhiteList
 from mssante.trust.mailbox_keys import MailboxKeys, read_authority
 from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
+from mssante.wire.smime.signing_template import SignatureTemplate
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -324,6 +325,18 @@ class Worker:
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def prepare(settings: Settings) -> None:
+    """Do once, before workers are forked, what each would do again for its first seal.
+
+    Raises:
+        ValueError, OSError: the mailbox authority's files are there and cannot be used.
+    """
+    smime = settings.smime
+    authority = read_authority(smime.authority_certificate, smime.authority_key)
+    if authority is not None:
+        SignatureTemplate(authority.certificate)
 
 
 def mailbox_keys(stores: Stores) -> MailboxKeys:
