@@ -82,6 +82,7 @@ from mssante.trust.peers import PeerJudge, PeerPolicy
 from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
 from mssante.trust.whitelist import AgeLimit
+from mssante.wire.smime.signing_template import SignatureTemplate
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -502,6 +503,18 @@ def retry_rules(settings: Settings) -> RetryRules:
         warn_after=timedelta(hours=relay.warn_hours),
         expire_after=timedelta(hours=relay.expire_hours),
     )
+
+
+def prepare(settings: Settings) -> None:
+    """Do once, before workers are forked, what each would do again for its first seal.
+
+    Raises:
+        ValueError, OSError: the mailbox authority's files are there and cannot be used.
+    """
+    smime = settings.smime
+    authority = read_authority(smime.authority_certificate, smime.authority_key)
+    if authority is not None:
+        SignatureTemplate(authority.certificate)
 
 
 def mailbox_keys(stores: Stores) -> MailboxKeys:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mssante.app import Listening, check_stores, run_worker
+from mssante.app import Listening, check_stores, prepare, run_worker
 from mssante.settings import Listener, Role, Settings
 from mssante.storage import trust_files
 from mssante.trust.anchors import Unreadable
@@ -366,6 +366,10 @@ def run(settings: Settings, workers: int, roles: Sequence[Role]) -> int:
         StartFailed: says what to do.
     """
     count = workers or len(os.sched_getaffinity(0))
+    try:
+        prepare(settings)
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"the mailbox authority of [smime] cannot be used: {error}") from None
     return Supervisor(settings, count, roles).run(lambda line: print(line, flush=True))  # noqa: T201
 
 
