@@ -29,6 +29,7 @@ class AuditKind(StrEnum):
     DELIVERY = "delivery"
     RELAY = "relay"
     REPORT = "report"
+    RECEIPT = "receipt"
     FILING = "filing"
     HELD = "held"
     CONSULTATION = "consultation"

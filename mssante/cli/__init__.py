@@ -26,6 +26,7 @@ from mssante.cli import (
     reload,
     serve,
     smime,
+    trace,
     trust,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
@@ -68,6 +69,7 @@ app.command()(indicators.indicators)
 app.command()(init.init)
 app.command()(reload.reload)
 app.command()(serve.serve)
+app.command()(trace.trace)
 
 _EXPECTED: Final = (
     CommandFailed,

@@ -44,6 +44,8 @@ from mssante.mail.rules.header import Header
 from mssante.mail.rules.who_may_write import Party
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
+from mssante.mail.tracing import Confirmation, confirmation, traced
+from mssante.wire.mime.reports import read_report
 from mssante.wire.mime.scanner import Part, scan
 from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
@@ -88,6 +90,8 @@ class Opened:
     """It has octets beyond ASCII."""
     passage: Passage
     variants: tuple[OpenedVariant, ...]
+    confirmation: Confirmation | None
+    """What it says about an earlier message, where it is a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,12 @@ class Journey:
         delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(
                 _Sending(
-                    entry, opened, routed, self.policy.correspondence(entry, sender, read), party
+                    entry,
+                    opened,
+                    routed,
+                    self.policy.correspondence(entry, sender, read),
+                    party,
+                    sender,
                 ),
                 plan,
             ),
@@ -171,7 +180,8 @@ class Journey:
         else:
             documents = inspect(inner, summarise(inner), self.limits)
         is_8bit = not content.isascii()
-        return Opened(summary, documents, is_8bit, passage, variants)
+        report = confirmation(read_report(content, root))
+        return Opened(summary, documents, is_8bit, passage, variants, report)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -236,6 +246,12 @@ class Journey:
                     "way": "in" if entry.envelope.operator else "local",
                     "size": entry.blob.length,
                 },
+                traced=traced(
+                    entry,
+                    sending.opened.summary.header,
+                    sending.sender.id if sending.sender is not None else None,
+                ),
+                confirmation=sending.opened.confirmation,
                 correspondence=sending.correspondence,
                 patients=frozenset(m.id for m in patients),
                 not_activated=frozenset(
@@ -390,6 +406,8 @@ class _Sending:
     """What it says to the contacts of the patients who receive it."""
     party: Party
     """Who sends, as the policy sees it."""
+    sender: Mailbox | None
+    """Where it is a member's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from mssante.mail.model import (
     StoredMessage,
 )
 from mssante.mail.relay import Attempt, RelayOrder
+from mssante.mail.tracing import Confirmation, Traced
 
 
 class RelayQueue(Protocol):
@@ -139,6 +140,10 @@ class Delivery:
     """Recorded once with the first effect: the journal alone has witnessed it until then."""
     facts: Mapping[str, str | int] = field(default_factory=dict)
     """For the audit of each delivery."""
+    traced: Traced | None = None
+    """Kept with the admission."""
+    confirmation: Confirmation | None = None
+    """What the message, being a report, says about one that its reader sent."""
     correspondence: Correspondence | None = None
     """What the message says to the contacts of the patients who receive it; None: nothing."""
     patients: frozenset[OpaqueId] = frozenset()

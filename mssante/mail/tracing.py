@@ -139,4 +139,8 @@ def standing_of(steps: Collection[Step]) -> str:
     for word in ("read", "filed", "delivered", "relayed"):
         if word in words:
             return word
-    return "failed" if any(step.what == "failed" or step.outcome == "failed" for step in steps) else "accepted"
+    return (
+        "failed"
+        if any(step.what == "failed" or step.outcome == "failed" for step in steps)
+        else "accepted"
+    )

@@ -62,6 +62,7 @@ from mssante.storage.schema.mail import (
     TOMBSTONE,
 )
 from mssante.storage.segments import SegmentBlobs
+from mssante.storage.traces import TraceBook
 
 _LOG: Final = logging.getLogger(__name__)
 _Member = TypeVar("_Member")
@@ -187,6 +188,7 @@ class StoredMailboxes:
         self._wakeups = wakeups
         self._clock = clock
         self._book = ContactBook(blobs.keyring)
+        self._traces = TraceBook(blobs.keyring)
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -348,7 +350,7 @@ class StoredMailboxes:
         values = self._message_values(delivery.message)
         evidence = self._evidence_values(delivery)
         changed = await self._database.write(
-            lambda conn: _deliver(conn, delivery, values, now, self._book, evidence)
+            lambda conn: _deliver(conn, delivery, values, now, (self._book, self._traces), evidence)
         )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
@@ -512,9 +514,10 @@ def _deliver(
     delivery: Delivery,
     message: dict[str, object],
     now: int,
-    book: ContactBook,
+    books: tuple[ContactBook, TraceBook],
     evidence: dict[str, object] | None = None,
 ) -> list[tuple[int, int]]:
+    book, traces = books
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
     if delivery.admission is not None:
@@ -522,6 +525,8 @@ def _deliver(
         effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
         if _is_first(conn, effect):
             audit.record(conn, received_at, delivery.admission)
+            if delivery.traced is not None:
+                traces.keep(conn, delivery.spool_id, received_at, delivery.traced)
     # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
     for mailbox_id in sorted(delivery.mailbox_ids):
         effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
@@ -553,6 +558,8 @@ def _deliver(
                 facts=delivery.facts,
             ),
         )
+        if delivery.confirmation is not None:
+            traces.confirm(conn, delivery.spool_id, mailbox_id, delivery.confirmation, now)
         if mailbox_id in delivery.patients:
             _correspond(conn, delivery, mailbox_id, received_at, now, book)
         changed.append((number, modseq))

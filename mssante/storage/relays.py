@@ -197,7 +197,7 @@ def _audited(order: RelayOrder) -> AuditEntry:
         "status": ",".join(sorted({one.status for one in order.recipients})),
     }
     return AuditEntry(
-        AuditKind.RELAY,
+        AuditKind.RELAY if order.sender is not None else AuditKind.REPORT,
         "relay",
         "failed" if failed else "done",
         subject=order.mailbox_id,

@@ -181,6 +181,34 @@ def test_a_read_receipt_goes_back_to_who_asked_for_it(operators):
     assert found.get_param("report-type") == "disposition-notification"
 
 
+def test_the_way_of_a_message_is_told_from_its_acceptance_to_its_reading(operators):
+    here, there = operators
+    doctor, colleague = here.accounts("professional")[0], there.accounts("professional")[2]
+    message = a_message(doctor, colleague["address"], "Suivi")
+    message["Disposition-Notification-To"] = doctor["address"]
+    submit(here, doctor, [colleague["address"]], message, rcpt=["NOTIFY=SUCCESS,FAILURE"])
+    until(about(here, doctor, message))
+    assert itself(there, colleague, message)()  # read
+    receipt = a_receipt(colleague, doctor["address"], message["Message-ID"])
+    submit(there, colleague, [doctor["address"]], receipt, envelope_from="<>")
+    until(itself(here, doctor, receipt))
+    here.wait_until_carried()
+
+    [sent] = here.json("trace", "--message-id", message["Message-ID"])
+    [received] = there.json("trace", "--to", colleague["address"], "--from", doctor["address"])
+
+    whats = [step["what"] for step in sent["steps"]]
+    assert whats[0] == "accepted"
+    assert {"relayed", "delivered", "read"} <= set(whats)
+    assert (sent["standing"], sent["unconfirmed"]) == ("read", False)
+    assert sent["asked"] == ["delivery", "reading"]
+    assert [step["what"] for step in received["steps"]][:2] == ["accepted", "delivered"]
+    assert here.json("trace", "--unconfirmed", "0", "--message-id", message["Message-ID"]) == []
+    until(lambda: [
+        step for step in there.json("trace", received["id"])[0]["steps"] if step["what"] == "read"
+    ])  # fmt: skip
+
+
 def a_receipt(reader, to, original):
     """As a mail client answers Disposition-Notification-To (RFC 8098)."""
     receipt = EmailMessage()

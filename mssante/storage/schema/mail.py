@@ -216,3 +216,40 @@ INVITATION: Final = Table(
     Column("sent_at", BigInteger, comment="when somebody took it over to send it"),
     sqlite_with_rowid=False,
 )
+
+TRACE: Final = Table(
+    "message_trace",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column("at", BigInteger, nullable=False, comment="of the acceptance; milliseconds, UTC"),
+    Column("message_token", LargeBinary(16), nullable=False, comment="keyed, of the Message-ID"),
+    Column("sender_token", LargeBinary(16), nullable=False, comment="keyed, of the reverse-path"),
+    Column("mailbox_id", LargeBinary(16), comment="of the member that sent it"),
+    Column("asked", SmallInteger, nullable=False, comment="1 delivery, 2 reading"),
+    Index("ix_trace_at", "at"),
+    Index("ix_trace_message", "message_token"),
+    Index("ix_trace_sender", "sender_token", "at"),
+    sqlite_with_rowid=False,
+)
+
+TRACE_RECIPIENT: Final = Table(
+    "message_trace_recipient",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column("token", LargeBinary(16), primary_key=True, comment="keyed, of the address"),
+    Index("ix_trace_recipient", "token"),
+    sqlite_with_rowid=False,
+)
+
+CONFIRMATION: Final = Table(
+    "message_confirmation",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column(
+        "token", LargeBinary(16), primary_key=True, comment="keyed, of the recipient; 0: unsaid"
+    ),
+    Column("outcome", Text, primary_key=True),
+    Column("report", LargeBinary(16), primary_key=True, comment="spool id of the report"),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

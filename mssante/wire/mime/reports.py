@@ -103,7 +103,9 @@ def _original(content: bytes, root: Part) -> str:
     """The Message-ID in what came back of the message, else what the report answers."""
     if len(root.children) > 2:
         returned = root.children[2]
-        inside = content[returned.body_start : min(returned.body_stop, returned.body_start + _LIMIT)]
+        inside = content[
+            returned.body_start : min(returned.body_stop, returned.body_start + _LIMIT)
+        ]
         found = message_id_of(inside.partition(b"\r\n\r\n")[0] + b"\r\n")
         if found:
             return found
