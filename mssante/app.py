@@ -24,6 +24,7 @@ import uvloop
 from mssante.access.authentication import Authenticator
 from mssante.access.budgets import Budgets, Use, Who
 from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.clients.clamd import Clamd
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
 from mssante.courier.courier import Courier
@@ -43,6 +44,7 @@ from mssante.mail.dkim import DkimSigner
 from mssante.mail.mailboxes import MailboxService
 from mssante.mail.policy import Policy
 from mssante.mail.relay import RetryRules
+from mssante.mail.screening import AttachmentPolicy, Screening
 from mssante.mail.sealing import LIMITS as SEALING_LIMITS
 from mssante.mail.sealing import SealingSpool
 from mssante.mail.smime import SecureMail
@@ -266,6 +268,7 @@ class Worker:
                     sandbox=operator.sandbox,
                 ),
                 smime=SecureMail(keys, mail_trust(settings, keys), Validations()),
+                screening=screening_of(settings),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
                 dkim=dkim_signer(settings),
@@ -492,6 +495,18 @@ def dkim_signer(settings: Settings) -> DkimSigner | None:
     """
     key = read_dkim_key(settings.relay.dkim_key)
     return None if key is None else DkimSigner(settings.relay.dkim_selector, key)
+
+
+def screening_of(settings: Settings) -> Screening:
+    """What is not carried."""
+    screening = settings.screening
+    return Screening(
+        AttachmentPolicy(
+            frozenset(ending.lower().lstrip(".") for ending in screening.refused_endings),
+            screening.encrypted_archives,
+        ),
+        Clamd(screening.clamd, screening.clamd_seconds) if screening.clamd else None,
+    )
 
 
 def retry_rules(settings: Settings) -> RetryRules:

@@ -186,6 +186,23 @@ class Smime:
 
 
 @dataclass(frozen=True, slots=True)
+class Screening:
+    """What is not carried: ``[screening]``."""
+
+    refused_endings: tuple[str, ...] = (
+        "bat", "cmd", "com", "cpl", "dll", "exe", "hta", "jar", "js", "jse", "lnk", "msi", "pif",
+        "ps1", "reg", "scr", "vb", "vbe", "vbs", "wsf", "wsh",
+    )  # fmt: skip
+    """Endings of attachments' names, also inside ZIP archives."""
+    encrypted_archives: bool = True
+    """Whether archives are taken that cannot be looked into."""
+    clamd: str = ""
+    """``unix:/path`` or ``host:port`` of ClamAV's daemon; empty: nothing is scanned for malware."""
+    clamd_seconds: int = _bounded(60, 1, 600)
+    """How long the daemon may take for one message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where mail and documents live: ``[storage]``."""
 
@@ -299,6 +316,7 @@ class Settings:
     tls: Tls = Tls()
     trust: Trust = Trust()
     relay: Relay = Relay()
+    screening: Screening = Screening()
     smime: Smime = Smime()
     storage: Storage = Storage()
     keys: Keys = Keys()
@@ -499,6 +517,8 @@ def _contradictions(settings: Settings) -> list[str]:
         for text in settings.relay.routes
         if route_of(text) is None
     ]
+    if settings.screening.clamd and not _CLAMD.match(settings.screening.clamd):
+        problems.append("screening.clamd: must be unix:/path or host:port")
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
@@ -529,6 +549,7 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+_CLAMD: Final = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]+):[0-9]{1,5}\Z")
 _ROUTE: Final = re.compile(
     r"(?P<domain>[^=]+)=(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:=]+):(?P<port>[0-9]+)\Z"
 )

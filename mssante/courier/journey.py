@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    route → open (judge, decrypt) → inspect → plan │ deliver ∥ file ∥ relay → report → finish
+    route → open (judge, decrypt) → screen → inspect → plan │ deliver ∥ file ∥ relay → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -9,7 +9,7 @@ spool entry is the one truth until `finish`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
 from mssante.kernel.opaque import OpaqueId
+from mssante.kernel.reasons import Reason
 from mssante.mail.contacts import Correspondence, read_correspondence
 from mssante.mail.delivery_status import (
     RecipientStatus,
@@ -37,11 +38,12 @@ from mssante.mail.exchange_facts import header_facts, kind_facts, recipient_fact
 from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
 from mssante.mail.policy import Policy
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
-from mssante.mail.receipts import dropped_statuses, statuses_of
+from mssante.mail.receipts import dropped_statuses, refused_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
 from mssante.mail.rules.authorship import author_of
 from mssante.mail.rules.header import Header
 from mssante.mail.rules.who_may_write import Party
+from mssante.mail.screening import Objection, Screening
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
 from mssante.mail.tracing import Confirmation, confirmation, traced
@@ -85,6 +87,10 @@ class Opened:
 
     summary: MessageSummary
     """Of the message as it came."""
+    content: bytes = field(repr=False)
+    """The message as it came."""
+    root: Part
+    """As it was scanned."""
     documents: tuple[FoundDocument, ...]
     is_8bit: bool
     """It has octets beyond ASCII."""
@@ -105,6 +111,7 @@ class Journey:
     deliveries: Deliveries
     clerk: Clerk
     smime: SecureMail
+    screening: Screening
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
@@ -125,6 +132,12 @@ class Journey:
             routed = await self.policy.screen(entry, sender, read, routed)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
+            await spool.finish(entry.id)
+            return
+        objection = await self._screen(opened)
+        if objection is not None:
+            sending = _Sending(entry, opened, routed, None, party, sender, objection)
+            await self._refuse(sending, spool.relays)
             await spool.finish(entry.id)
             return
         plan = await self.clerk.plan(
@@ -157,6 +170,21 @@ class Journey:
         await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
         await spool.finish(entry.id)
 
+    async def _screen(self, opened: Opened) -> Objection | None:
+        passage = opened.passage
+        forms = [one.content for one in passage.variants if one.content is not None]
+        if passage.inner is not None and passage.inner not in forms:
+            forms.append(passage.inner)
+        return await self.screening.objection(opened.content, opened.root, forms)
+
+    async def _refuse(self, sending: "_Sending", relays: RelayQueue) -> None:
+        """Nothing becomes of the message but the record of it and the word to its sender."""
+        entry, opened = sending.entry, sending.opened
+        message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
+        await self._put(sending, opened.passage.finding, message, ())
+        told = _Told(entry, opened, sending.routed, _NO_PLAN, sending.sender, relays)
+        await self._notify(told, refused_statuses(entry, Reason.CONTENT_REFUSED))
+
     async def _open(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Opened:
         aside = entry.blob.length > _ON_A_THREAD
         content, root = await _call(aside, self._scan, entry)
@@ -181,7 +209,7 @@ class Journey:
             documents = inspect(inner, summarise(inner), self.limits)
         is_8bit = not content.isascii()
         report = confirmation(read_report(content, root))
-        return Opened(summary, documents, is_8bit, passage, variants, report)
+        return Opened(summary, content, root, documents, is_8bit, passage, variants, report)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -271,7 +299,7 @@ class Journey:
         return AuditEntry(
             AuditKind.ADMISSION,
             "DATA",
-            "done",
+            "done" if sending.objection is None else Reason.CONTENT_REFUSED.value,
             actor=envelope.account_id,
             subject=envelope.mailbox_id,
             correlation=entry.id,
@@ -289,6 +317,11 @@ class Journey:
                 # Which of the server's keys signed: a certificate's serial number names nobody.
                 **({"seal": envelope.seal.serial} if envelope.seal else {}),
                 "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+                **(
+                    {"screened": sending.objection.cause, "found": sending.objection.found}
+                    if sending.objection
+                    else {}
+                ),
                 # How many mailboxes' keys decrypted.
                 **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
             },
@@ -304,7 +337,7 @@ class Journey:
     ) -> None:
         if not routed.remote:
             return
-        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, entry, opened)
+        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, opened)
         prefix = relayed_trace(entry, self.operator.domain) + signature
         orders = orders_of(
             entry,
@@ -318,12 +351,12 @@ class Journey:
         await relays.order(orders)
         self.on_ordered()
 
-    def _signature(self, entry: SpoolEntry, opened: Opened) -> bytes:
+    def _signature(self, opened: Opened) -> bytes:
         """The DKIM-Signature field; nothing where no domain of ours speaks."""
         author = author_of(Header.cut(opened.summary.header))
         if self.dkim is None or author is None:
             return b""
-        return self.dkim.field_for(self.blobs.read(entry.blob), author)
+        return self.dkim.field_for(opened.content, author)
 
     async def _report(self, told: "_Told", outcomes: Sequence[FilingOutcome]) -> None:
         """Tell the sender what was not filed or not delivered as asked, and why."""
@@ -362,7 +395,7 @@ class Journey:
             arrived_at=entry.accepted_at,
             reported_at=entry.accepted_at,
             envid=entry.envelope.envid,
-            content=self.blobs.read(entry.blob) if whole else None,
+            content=told.opened.content if whole else None,
         )
         await self._tell(told, "dsn", build_status_report(report), report.reported_at)
 
@@ -408,6 +441,8 @@ class _Sending:
     """Who sends, as the policy sees it."""
     sender: Mailbox | None
     """Where it is a member's."""
+    objection: Objection | None = None
+    """Why it is not carried."""
 
 
 @dataclass(frozen=True, slots=True)

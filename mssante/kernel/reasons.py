@@ -33,6 +33,7 @@ class Reason(StrEnum):
     BARE_LINE_ENDING = "bare-line-ending"
     NUL_BYTE = "nul-byte"
     LINE_TOO_LONG = "line-too-long"
+    CONTENT_REFUSED = "content-refused"
     CONVERSION_NEEDED = "conversion-needed"
     LOOP_DETECTED = "loop-detected"
     FROM_NOT_OWNED = "from-not-owned"

@@ -297,6 +297,26 @@ def test_mail_waits_while_the_other_operator_is_away_and_is_seen_in_the_queue(op
     assert len(itself(there, colleague, message)()) == 1
 
 
+def test_an_attachment_that_is_not_carried_goes_nowhere_and_its_sender_is_told(operators):
+    here, there = operators
+    doctor, colleague = here.accounts("professional")[0], there.accounts("professional")[0]
+    message = a_message(doctor, colleague["address"], "Programme")
+    message.add_attachment(
+        b"MZ", maintype="application", subtype="octet-stream", filename="visionneuse.exe"
+    )
+    neighbour = here.accounts("professional")[1]
+
+    submit(here, doctor, [colleague["address"], neighbour["address"]], message)
+
+    [report] = until(about(here, doctor, message))
+    assert set(statuses(report).values()) == {"failed"}
+    assert "5.7.1" in report.as_string()
+    assert itself(here, neighbour, message)() == []
+    [traced] = here.json("trace", "--message-id", message["Message-ID"])
+    assert traced["steps"][0]["outcome"] == "content-refused"
+    assert not any(step["what"] == "relayed" for step in traced["steps"])
+
+
 def test_what_an_administrator_drops_is_told_to_its_sender(operators):
     here, _ = operators
     doctor = here.accounts("professional")[0]

@@ -53,6 +53,7 @@ def reply_for(reason: Reason) -> Reply:
             | Reason.OPERATOR_NOT_LISTED
             | Reason.SENDER_DOMAIN_FOREIGN
             | Reason.TOO_MANY_RECIPIENTS
+            | Reason.CONTENT_REFUSED
             | Reason.CONVERSION_NEEDED
             | Reason.LOOP_DETECTED
         ):

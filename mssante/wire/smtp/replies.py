@@ -141,6 +141,8 @@ def reply_for(reason: Reason) -> Reply:
         case Reason.LINE_TOO_LONG:
             # RFC 5321 section 4.5.3.1.10 leaves the code open; 500 would read as an unknown command.
             return Reply(554, "5.6.0", "A line of the message is longer than 998 octets")
+        case Reason.CONTENT_REFUSED:
+            return Reply(554, "5.7.1", "The message has an attachment that is not taken here")
         case Reason.CONVERSION_NEEDED:
             # RFC 3030 section 3, RFC 3463 section 3.7.
             return Reply(554, "5.6.3", "The binary content cannot be converted without changing it")
