@@ -15,11 +15,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from importlib import metadata
+from ipaddress import ip_network
 from typing import Any, Final
 
 import uvloop
 
+from mssante.access.audit_log import CondensedAudit
 from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.clients.smtp.carrier import SmtpCarrier
@@ -40,13 +44,22 @@ from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
 from mssante.mail.relay import RetryRules
 from mssante.servers import logs
+from mssante.servers.counting import CountingCourier
+from mssante.servers.health import Health, Subjects, Thresholds
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.limits import ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Memory, Meters
+from mssante.servers.sampling import Sampler, Waiting
 from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
+from mssante.servers.web.application import application
+from mssante.servers.web.autoconfiguration import Autoconfiguration
+from mssante.servers.web.limits import WebLimits
+from mssante.servers.web.listener import WebServer
+from mssante.servers.web.monitoring import Monitoring
 from mssante.settings import Settings, route_of
 from mssante.storage import versions
 from mssante.storage.audit import StoredAuditLog
@@ -62,6 +75,7 @@ from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.wire.autoconfig.model import Endpoint, MailService
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -185,12 +199,30 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
 class Worker:
     """One worker process's services: what listens, what carries, what serves the mailboxes."""
 
-    def __init__(self, stores: Stores, spools: Sequence[StoredSpool]) -> None:
-        """`spools`: this worker's own first, then those of slots that nobody serves any more."""
+    def __init__(
+        self,
+        stores: Stores,
+        spools: Sequence[StoredSpool],
+        memory: Memory | None = None,
+        number: int = 0,
+    ) -> None:
+        """Args:
+        stores: the opened stores.
+        spools: this worker's own first, then those of slots that nobody serves any more.
+        memory: where all workers count; by default this one's alone.
+        number: of this worker's page in it.
+        """
         settings, operator = stores.settings, stores.settings.operator
         self._stores = stores
         self._spools = spools
-        self._tls = server_context(settings.tls.certificate, settings.tls.key)
+        numbers = memory or Memory()
+        meters = Meters(numbers.page(number))
+        counting = CountingCourier(meters, stores.clock)
+        self._tls = server_context(
+            settings.tls.certificate,
+            settings.tls.key,
+            on_handshake=partial(meters.handshake, "members"),
+        )
         audit_log = StoredAuditLog(stores.databases["directory"], stores.clock)
         self.authenticator = Authenticator(
             stores.directory,
@@ -199,6 +231,7 @@ class Worker:
             stores.clock,
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
+            on_attempt=meters.signed_in,
         )
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
         self._carrier = carrier_of(stores)
@@ -213,6 +246,7 @@ class Worker:
                 operator=journey_operator.postmaster,
                 operator_name=journey_operator.name,
                 per_domain=settings.relay.per_domain,
+                events=counting,
             ),
             [spool.relays for spool in spools],
         )
@@ -231,6 +265,7 @@ class Worker:
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
                 on_ordered=self.relays.ordered,
+                events=counting,
             ),
             spools,
         )
@@ -244,7 +279,7 @@ class Worker:
             total=settings.limits.connections,
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
-        memory = ByteBudget()
+        budget = ByteBudget()
         limits = AdmissionLimits(
             max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
         )
@@ -255,7 +290,8 @@ class Worker:
             "clock": stores.clock,
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
-            "memory": memory,
+            "memory": budget,
+            "meters": meters,
         }
         self.submission = SubmissionServer(
             SubmissionServices(
@@ -286,6 +322,7 @@ class Worker:
                 settings.tls.operator_certificate,
                 settings.tls.operator_key,
                 client_ca=settings.tls.peer_ca,
+                on_handshake=partial(meters.handshake, "operators"),
             ),
             **smtp,
         )
@@ -298,7 +335,69 @@ class Worker:
                 max_connections=settings.limits.connections,
                 seconds_of_silence=settings.limits.imap_idle_seconds,
             ),
-            memory,
+            budget,
+        )
+        self._health = health_of(stores, numbers, f"w{number}")
+        self.web = self._web_server(meters, numbers, connections, audit_log)
+        self._sampler = Sampler(
+            meters,
+            stores.clock,
+            {
+                "submission": lambda: self.submission.open_sessions,
+                "reception": lambda: self.reception.open_sessions,
+                "imap": lambda: self.imap.connections,
+                "web": lambda: self.web.open_sessions,
+            },
+            {
+                "here": [partial(_waiting_here, spool) for spool in spools],
+                "relay": [partial(_waiting_to_go, spool) for spool in spools],
+            },
+        )
+
+    def _web_server(
+        self,
+        meters: Meters,
+        numbers: Memory,
+        connections: ConnectionLimits,
+        audit_log: StoredAuditLog,
+    ) -> WebServer:
+        stores, settings = self._stores, self._stores.settings
+        host, port = settings.public_address("https")
+        self._web_audit = CondensedAudit(audit_log, stores.clock)
+        autoconfiguration = Autoconfiguration(
+            mail_service(settings),
+            stores.directory,
+            stores.clock,
+            web_host=host,
+            web_port=port,
+            main_domain=settings.operator.domain,
+            patients_allowed=settings.access.patients_allowed,
+        )
+        monitoring = Monitoring(
+            self._health,
+            numbers,
+            stores.clock,
+            self._web_audit,
+            version=metadata.version("mssante"),
+            networks=[ip_network(text) for text in settings.monitoring.networks],
+            token_file=settings.monitoring.token_file,
+        )
+        return WebServer(
+            application(
+                [*autoconfiguration.routes(), *monitoring.routes()],
+                request_bytes=settings.web.request_bytes,
+            ),
+            server_context(
+                settings.tls.certificate,
+                settings.tls.key,
+                on_handshake=partial(meters.handshake, "web"),
+            ),
+            limits=WebLimits(
+                request_seconds=settings.web.request_seconds,
+                idle_seconds=settings.web.idle_seconds,
+            ),
+            connections=connections,
+            meters=meters,
         )
 
     async def start(self, listening: Listening) -> None:
@@ -308,12 +407,15 @@ class Worker:
         self.mailboxes.start()
         self.courier.start()
         self.relays.start()
+        await self._sampler.start()
         for name, sockets in listening.items():
             implicit = name in ("submissions", "imaps")
             if name in ("submission", "submissions"):
                 await self.submission.start(sockets, implicit_tls=implicit)
             elif name == "smtp":
                 await self.reception.start(sockets, implicit_tls=False)
+            elif name == "https":
+                await self.web.start(sockets)
             else:
                 for sock in sockets:
                     await self.imap.listen(sock, implicit_tls=implicit)
@@ -322,6 +424,8 @@ class Worker:
         """Accept nothing more, let what is under way end, keep the rest for the next start."""
         async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
             steps.push_async_callback(self.authenticator.flush)
+            steps.push_async_callback(self._web_audit.flush)
+            steps.push_async_callback(self._sampler.close)
             steps.push_async_callback(self.mailboxes.close)
             steps.push_async_callback(self._carrier.close)
             steps.push_async_callback(
@@ -332,14 +436,74 @@ class Worker:
 
     async def _close_doors(self) -> None:
         grace = self._stores.settings.workers.stop_seconds / 2
+        self._health.stopping()
         for outcome in await asyncio.gather(
             self.submission.stop(grace_seconds=grace),
             self.reception.stop(grace_seconds=grace),
             self.imap.close(grace=grace),
+            self.web.stop(grace_seconds=grace),
             return_exceptions=True,
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+async def _waiting_here(spool: StoredSpool) -> Waiting:
+    return Waiting(*await spool.census())
+
+
+async def _waiting_to_go(spool: StoredSpool) -> Waiting:
+    return Waiting(*await spool.relays.census())
+
+
+def mail_service(settings: Settings) -> MailService:
+    """What mail clients are told of this instance."""
+
+    def told(listener: str) -> Endpoint | None:
+        is_open: bool = getattr(settings.listeners, listener).enabled
+        return Endpoint(*settings.public_address(listener)) if is_open else None
+
+    return MailService(
+        settings.operator.name or settings.operator.domain,
+        imaps=told("imaps"),
+        imap=told("imap"),
+        submissions=told("submissions"),
+        submission=told("submission"),
+        user_name=settings.web.user_name,
+    )
+
+
+def health_of(stores: Stores, numbers: Memory, slot: str) -> Health:
+    """What tells whether the instance is ready."""
+    settings, monitoring = stores.settings, stores.settings.monitoring
+
+    async def nothing(database: Database) -> None:
+        await database.write(lambda _conn: None)
+
+    async def generated() -> datetime | None:
+        standing = await stores.white_list.standing()
+        return standing.generated if standing is not None else None
+
+    return Health(
+        Subjects(
+            data=settings.storage.directory,
+            slot=slot,
+            databases={name: partial(nothing, each) for name, each in stores.databases.items()},
+            certificates={
+                "members": settings.tls.certificate,
+                "operators": settings.tls.operator_certificate,
+            },
+            white_list_generated=generated,
+        ),
+        Thresholds(
+            least_free_octets=monitoring.least_free_megabytes * 1_000_000,
+            late=timedelta(minutes=monitoring.late_minutes),
+            certificate=timedelta(days=monitoring.certificate_days),
+            white_list="reception" in settings.workers.roles,
+        ),
+        numbers,
+        stores.clock,
+    )
 
 
 def carrier_of(stores: Stores) -> SmtpCarrier:
@@ -386,6 +550,7 @@ def run_worker(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
+    memory: Memory | None = None,
 ) -> int:
     """Be one worker process until SIGTERM.
 
@@ -395,6 +560,7 @@ def run_worker(
         slots: those of all workers; the first one's adopts the spools of former slots.
         listening: sockets that the supervisor bound.
         ready: called once, when every listener accepts.
+        memory: where all workers of the instance count.
 
     Returns:
         The process's exit code.
@@ -416,7 +582,8 @@ def run_worker(
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
         is_first = slot == slots[0]
-        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+        page = (memory, list(slots).index(slot))
+        uvloop.run(_serve(settings, [slot, *adopted], listening, ready, page, is_first=is_first))
     return 0
 
 
@@ -425,6 +592,7 @@ async def _serve(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
+    page: tuple[Memory | None, int],
     *,
     is_first: bool,
 ) -> None:
@@ -435,7 +603,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings, f"{slots[0]}b", hear))
         spools = [await _open_spool(stack, stores, slot) for slot in slots]
-        worker = Worker(stores, spools)
+        worker = Worker(stores, spools, *page)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
         upkeep = Upkeep(

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from mssante.app import Listening, check_stores, run_worker
+from mssante.servers.metrics import STARTS, Counter, Memory
 from mssante.settings import Listener, Role, Settings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
     "reception": ("smtp",),
     "imap": ("imap", "imaps"),
+    "web": ("https",),
 }
 """The listeners of each role, by their names in the settings."""
 
@@ -72,6 +74,9 @@ class Supervisor:
         self._due: dict[str, tuple[float, float]] = {}
         """Slots without a process: when to start it, and its pause."""
         self._stopping = False
+        # Made before the first worker: they all inherit it.
+        self._memory = Memory(workers)
+        self._starts = Counter(self._memory.supervisor, STARTS)
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
         self._lock = -1
@@ -121,6 +126,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             self._become_worker(slot, ready, parent)
+        self._starts.add()
         self._workers[pid] = _Worker(slot, pid, time.monotonic(), pause)
 
     def _become_worker(self, slot: str, ready: int, parent: int) -> None:
@@ -141,6 +147,7 @@ class Supervisor:
                 self._slots,
                 self._sockets,
                 lambda: _tell(ready),
+                self._memory,
             )
         except BaseException:  # noqa: BLE001 - the last frame of this process
             _LOG.exception("a worker failed")

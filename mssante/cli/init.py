@@ -130,7 +130,10 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
         # A file of its own: other operators' authorities come beside ours.
         pki.write_new(settings.tls.peer_ca, (directory / "tls" / "ca.pem").read_bytes(), mode=0o644)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
-    names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
+    domains = [domain, *settings.operator.patient_domains]
+    # Where mail clients look for their settings.
+    looked_for = [f"{label}.{each}" for each in domains for label in ("autoconfig", "autodiscover")]
+    names = list(dict.fromkeys([*own, *domains, *looked_for]))
     server = pki.issue_server(root, names, now)
     server.write(settings.tls.certificate, settings.tls.key)
     operator = pki.issue_operator(
@@ -192,7 +195,12 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         f'oid_arc = "2.25.{uuid.uuid4().int}"',
     ]
     if demo:
-        lines += [f'patient_domains = ["patient.{domain}"]', "sandbox = true"]
+        lines += [
+            f'patient_domains = ["patient.{domain}"]',
+            "# The demo's domains are invented: its clients are on this machine.",
+            'public_host = "localhost"',
+            "sandbox = true",
+        ]
     host = "127.0.0.1" if demo else "*"
     for listener in dataclasses.fields(Listeners):
         port = base + getattr(Listeners(), listener.name).port

@@ -9,11 +9,12 @@ spool entry is the one truth until `finish`.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.courier.events import CourierEvents, Unheard
 from mssante.courier.reports import Report, Reports
 from mssante.directory.model import Mailbox, MailboxState
 from mssante.directory.ports import Directory
@@ -77,6 +78,7 @@ class Journey:
     """``problems`` or ``always``: see ``filing.report``."""
     on_ordered: Callable[[], None]
     """Called when messages to other operators were put into the queue."""
+    events: CourierEvents = field(default_factory=Unheard)
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
@@ -91,7 +93,7 @@ class Journey:
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
-            self.clerk.file(entry, plan),
+            self._file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
         )
@@ -139,6 +141,14 @@ class Journey:
                 admission=_admission(entry),
             )
         )
+        if receiving:
+            self.events.delivered(entry, len(receiving))
+
+    async def _file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
+        outcomes = await self.clerk.file(entry, plan)
+        if outcomes:
+            self.events.filed(entry, outcomes)
+        return outcomes
 
     async def _relay(
         self,

@@ -1,6 +1,7 @@
 """TLS of our listeners, in one place."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,11 @@ SHUTDOWN_SECONDS: Final = 5.0
 
 
 def server_context(
-    certificate: Path, key: Path, *, client_ca: Path | None = None
+    certificate: Path,
+    key: Path,
+    *,
+    client_ca: Path | None = None,
+    on_handshake: Callable[[str | None], None] | None = None,
 ) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
@@ -26,6 +31,8 @@ def server_context(
         client_ca: PEM file of the authorities whose client certificates are asked for. A client
             without certificate is let in, so that the protocol can refuse it in its own words; a
             certificate that does not verify ends the handshake.
+        on_handshake: told of each handshake how it ended: the version, or None. What ends without a
+            word of TLS (a time-out, a connection that breaks) is not told.
 
     Raises:
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
@@ -40,4 +47,23 @@ def server_context(
         # A resumed session would bring the certificate of an earlier day, unverified today.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
+    if on_handshake is not None:
+        context.sslobject_class = _telling(on_handshake)
     return context
+
+
+def _telling(on_handshake: Callable[[str | None], None]) -> type[ssl.SSLObject]:
+    """TLS objects that tell how their handshake ended: the event loop keeps it to itself."""
+
+    class Telling(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError:
+                on_handshake(None)
+                raise
+            on_handshake(self.version())
+
+    return Telling

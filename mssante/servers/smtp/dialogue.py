@@ -20,6 +20,7 @@ from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance, ByteBudget, ByteShare, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
 from mssante.wire.smtp.commands import (
@@ -74,6 +75,7 @@ class Shared:
     connections: ConnectionLimits
     memory: ByteBudget
     limits: SessionLimits
+    meters: Meters
     sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
@@ -340,6 +342,7 @@ class SmtpSession(SmtpConnection):
         self, action: str, refusal: Refusal, about: Address | None = None
     ) -> None:
         who = self._witnessed()
+        self._shared.meters.refused(who.service, refusal.reason)
         facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
         if who.operator:
             facts["operator"] = who.operator
@@ -438,7 +441,11 @@ class SmtpSession(SmtpConnection):
         return self._check_content(envelope, data.content)
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        began = self.loop.time()
         entry = await self._shared.spool.accept(envelope, content)
+        meters = self._shared.meters
+        meters.accept_seconds.observe(self.loop.time() - began)
+        meters.accepted[self._witnessed().service].add()
         try:
             self._shared.on_accepted(entry)
         except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)

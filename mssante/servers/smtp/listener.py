@@ -14,6 +14,7 @@ from mssante.kernel.clock import Clock
 from mssante.mail.model import SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.dialogue import SessionLimits, Shared, SmtpSession
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 
@@ -36,6 +37,7 @@ class SmtpServer(ABC):
         limits: SessionLimits | None = None,
         connections: ConnectionLimits | None = None,
         memory: ByteBudget | None = None,
+        meters: Meters | None = None,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
@@ -48,6 +50,7 @@ class SmtpServer(ABC):
         limits: of one session.
         connections: counts, where several listeners share them.
         memory: for messages on their way in, where several listeners share it.
+        meters: where it is counted.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -61,6 +64,7 @@ class SmtpServer(ABC):
             connections=connections or ConnectionLimits(),
             memory=memory or ByteBudget(),
             limits=limits or SessionLimits(),
+            meters=meters or Meters(),
         )
         self._servers: list[asyncio.Server] = []
 
