@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from mssante.app import Listening, check_stores, run_worker
-from mssante.servers.metrics import STARTS, Counter, Memory
+from mssante.servers.metrics import HEARTBEAT, STARTS, Counter, Memory
+from mssante.servers.service_manager import ServiceManager
 from mssante.settings import Listener, Role, Settings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -40,6 +41,9 @@ _BIND_SECONDS: Final = 15.0
 _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
 _NO_FORK_PAUSE: Final = 1.0
+_LOOK_SECONDS: Final = 5.0
+_ALL_SILENT_SECONDS: Final = 60.0
+"""When no worker has told of itself for so long, the service hangs: its watchdog may end it."""
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
@@ -77,6 +81,7 @@ class Supervisor:
         # Made before the first worker: they all inherit it.
         self._memory = Memory(workers)
         self._starts = Counter(self._memory.supervisor, STARTS)
+        self._manager = ServiceManager()
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
         self._lock = -1
@@ -177,6 +182,7 @@ class Supervisor:
                 for address in {bound.getsockname()[:2] for bound in sockets[:1]}
             )
             announce(f"ready: {len(self._slots)} workers, {ports}")
+            self._manager.ready(f"{len(self._slots)} workers")
 
     def _watch(self, ready: int) -> None:
         while not self._stopping:
@@ -185,10 +191,14 @@ class Supervisor:
                 if at <= now:
                     del self._due[slot]
                     self._restart(slot, ready, pause)
-            select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
+            pause = min(_LOOK_SECONDS, self._manager.watchdog_seconds or _LOOK_SECONDS)
+            select.select([self._wake[0]], [], [], 0.2 if self._due else pause)
             self._drain()
             for dead in self._reap():
                 self._replace(dead)
+            if time.monotonic() - max(self._memory.of_each_worker(HEARTBEAT)) < _ALL_SILENT_SECONDS:
+                self._manager.alive()
+        self._manager.stopping()
         self._stop_workers()
 
     def _restart(self, slot: str, ready: int, pause: float) -> None:

@@ -22,6 +22,7 @@ from mssante.cli import (
     queue,
     serve,
     smime,
+    systemd,
     trust,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
@@ -56,6 +57,7 @@ app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
+app.add_typer(systemd.app)
 app.add_typer(trust.app)
 app.command()(init.init)
 app.command()(serve.serve)
