@@ -1,12 +1,19 @@
 """``mssante domain``: the mail domains that this operator serves."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
 
+from mssante.app import mail_service
 from mssante.cli.instance import act, config_path, open_instance
-from mssante.cli.output import JsonOption, show, show_all
+from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.clients.dns.records import Lookup, LookupFailed
 from mssante.directory.model import Domain
+from mssante.settings import Settings
+from mssante.wire.autoconfig.model import Endpoint
+from mssante.wire.autoconfig.records import NOT_OFFERED, Record, records_of
 
 app: Final = typer.Typer(name="domain", help="Mail domains of this operator.", no_args_is_help=True)
 
@@ -35,6 +42,121 @@ def list_domains(ctx: typer.Context, json: JsonOption = False) -> None:
     with open_instance(config_path(ctx)) as instance:
         domains = instance.run(instance.directory.list_domains())
     show_all([_described(each) for each in domains], ("name", "patients"), as_json=json)
+
+
+@app.command()
+def dns(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[DOMAIN]", help="By default each that is served.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look each record up, and say what differs.")
+    ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS[:PORT]", help="Whom --check asks; by default the resolver."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the DNS records to publish, as lines of a zone file."""
+    with open_instance(config_path(ctx)) as instance:
+        served = instance.run(instance.directory.list_domains())
+        settings = instance.settings
+    domains = [each for each in served if name is None or each.name == name.lower()]
+    if not domains:
+        raise CommandFailed(f"{name} is not served here: see mssante domain list")
+    records = [record for domain in domains for record in _records(settings, domain)]
+    shown = [_recorded(record) for record in records]
+    if check:
+        found = asyncio.run(_looked_up(records, server))
+        shown = [{**line, **answer} for line, answer in zip(shown, found, strict=True)]
+    if json:
+        show_all(shown, (), as_json=True)
+    elif check:
+        show_all(shown, ("name", "type", "value", "state", "found"), as_json=False)
+    else:
+        for record in records:
+            print(f"{record.line():<78} ; {record.need.value}: {record.note}")
+    for text in _notes(settings, check=check):
+        note(text)
+
+
+def _records(settings: Settings, domain: Domain) -> list[Record]:
+    listeners = settings.listeners
+    return records_of(
+        domain.name,
+        mail_service(settings),
+        exchanger=Endpoint(*settings.public_address("smtp")) if listeners.smtp.enabled else None,
+        web=Endpoint(*settings.public_address("https")) if listeners.https.enabled else None,
+        for_clients=not domain.patients or settings.access.patients_allowed,
+    )
+
+
+def _recorded(record: Record) -> dict[str, object]:
+    return {
+        "name": record.name,
+        "type": record.type,
+        "value": record.value,
+        "need": record.need.value,
+        "note": record.note,
+    }
+
+
+def _notes(settings: Settings, *, check: bool) -> list[str]:
+    web = settings.public_address("https")
+    told = ["the certificate of [tls] must name autoconfig.DOMAIN and autodiscover.DOMAIN, too"]
+    if settings.listeners.https.enabled and web[1] != 443:
+        told.append(f"clients look for autoconfig.DOMAIN at port 443; this listener is at {web[1]}")
+    if not check:
+        told += [
+            "no DKIM, MTA-STS or TLSA: operators believe the white list and certificates, not DNS",
+            "leave SPF and DMARC out where the domain also has ordinary mail",
+        ]
+    return told
+
+
+async def _looked_up(records: Sequence[Record], server: str | None) -> list[dict[str, object]]:
+    try:
+        lookup = Lookup() if server is None else Lookup.at(server)
+    except ValueError:
+        raise CommandFailed(f"{server} is not an address, or an address and a port") from None
+    # One after the other: resolvers of small networks drop what comes in a burst.
+    return [await _compared(record, lookup) for record in records]
+
+
+async def _compared(record: Record, lookup: Lookup) -> dict[str, object]:
+    """What DNS has, and whether it is what is wanted: ``right``, ``missing``, ``different``,
+    ``other`` (more is published beside it) or ``unknown``.
+    """
+    try:
+        found = await lookup.values(record.name, record.type)
+        if record.type == "CNAME" and not found:
+            # An address of its own serves as well: what counts is where it leads.
+            here = await lookup.addresses(record.name)
+            target = await lookup.addresses(record.value.rstrip("."))
+            if here and here == target:
+                return {"state": "right", "found": here}
+            found = here
+    except LookupFailed as failure:
+        return {"state": "unknown", "found": [f"no answer: {failure}"]}
+    return {"state": _state(record, found), "found": found}
+
+
+def _state(record: Record, found: Sequence[str]) -> str:
+    wanted = record.value if record.type == "TXT" else record.value.lower()
+    if record.type == "TXT":
+        # A name has texts of many purposes: only those of the same kind are compared.
+        kind = wanted.split()[0]
+        found = [each for each in found if each.lower().startswith(kind.lower())]
+    if not found:
+        # What is not offered may as well not be published, but for mail: without MX the domain's
+        # own host is tried (RFC 5321 section 5.1).
+        is_absence = record.type == "SRV" and wanted.endswith(f" {NOT_OFFERED}")
+        return "right" if is_absence else "missing"
+    if wanted not in found:
+        return "different"
+    return "right" if len(found) == 1 else "other"
 
 
 def _described(domain: Domain) -> dict[str, object]:
