@@ -362,14 +362,14 @@ class Worker:
         audit_log: StoredAuditLog,
     ) -> WebServer:
         stores, settings = self._stores, self._stores.settings
-        host, port = settings.public_address("https")
+        public = public_address(settings, "https")
         self._web_audit = CondensedAudit(audit_log, stores.clock)
         autoconfiguration = Autoconfiguration(
             mail_service(settings),
             stores.directory,
             stores.clock,
-            web_host=host,
-            web_port=port,
+            web_host=public.host,
+            web_port=public.port,
             main_domain=settings.operator.domain,
             patients_allowed=settings.access.patients_allowed,
         )
@@ -456,12 +456,19 @@ async def _waiting_to_go(spool: StoredSpool) -> Waiting:
     return Waiting(*await spool.relays.census())
 
 
+def public_address(settings: Settings, listener: str) -> Endpoint:
+    """What clients of a listener are told to connect to."""
+    operator, chosen = settings.operator, getattr(settings.listeners, listener)
+    host = chosen.public_host or operator.public_host or operator.domain
+    return Endpoint(host, chosen.public_port or chosen.port)
+
+
 def mail_service(settings: Settings) -> MailService:
     """What mail clients are told of this instance."""
 
     def told(listener: str) -> Endpoint | None:
         is_open: bool = getattr(settings.listeners, listener).enabled
-        return Endpoint(*settings.public_address(listener)) if is_open else None
+        return public_address(settings, listener) if is_open else None
 
     return MailService(
         settings.operator.name or settings.operator.domain,

@@ -266,12 +266,6 @@ class Settings:
     logging: Logging = Logging()
     workers: Workers = Workers()
 
-    def public_address(self, listener: str) -> tuple[str, int]:
-        """The host and the port that clients of a listener are told."""
-        chosen: Listener = getattr(self.listeners, listener)
-        host = chosen.public_host or self.operator.public_host or self.operator.domain
-        return host, chosen.public_port or chosen.port
-
     @property
     def directory(self) -> Path:
         """The instance's own directory: where the settings file stands."""

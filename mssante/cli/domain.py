@@ -6,13 +6,12 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.app import mail_service
+from mssante.app import mail_service, public_address
 from mssante.cli.instance import act, config_path, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.clients.dns.records import Lookup, LookupFailed
 from mssante.directory.model import Domain
 from mssante.settings import Settings
-from mssante.wire.autoconfig.model import Endpoint
 from mssante.wire.autoconfig.records import NOT_OFFERED, Record, records_of
 
 app: Final = typer.Typer(name="domain", help="Mail domains of this operator.", no_args_is_help=True)
@@ -87,8 +86,8 @@ def _records(settings: Settings, domain: Domain) -> list[Record]:
     return records_of(
         domain.name,
         mail_service(settings),
-        exchanger=Endpoint(*settings.public_address("smtp")) if listeners.smtp.enabled else None,
-        web=Endpoint(*settings.public_address("https")) if listeners.https.enabled else None,
+        exchanger=public_address(settings, "smtp") if listeners.smtp.enabled else None,
+        web=public_address(settings, "https") if listeners.https.enabled else None,
         for_clients=not domain.patients or settings.access.patients_allowed,
     )
 
@@ -104,10 +103,12 @@ def _recorded(record: Record) -> dict[str, object]:
 
 
 def _notes(settings: Settings, *, check: bool) -> list[str]:
-    web = settings.public_address("https")
+    web = public_address(settings, "https")
     told = ["the certificate of [tls] must name autoconfig.DOMAIN and autodiscover.DOMAIN, too"]
-    if settings.listeners.https.enabled and web[1] != 443:
-        told.append(f"clients look for autoconfig.DOMAIN at port 443; this listener is at {web[1]}")
+    if settings.listeners.https.enabled and web.port != 443:
+        told.append(
+            f"clients look for autoconfig.DOMAIN at port 443; this listener is at {web.port}"
+        )
     if not check:
         told += [
             "no DKIM, MTA-STS or TLSA: operators believe the white list and certificates, not DNS",
@@ -140,20 +141,20 @@ async def _compared(record: Record, lookup: Lookup) -> dict[str, object]:
             found = here
     except LookupFailed as failure:
         return {"state": "unknown", "found": [f"no answer: {failure}"]}
+    if record.type == "TXT":
+        # A name has texts of many purposes: only those of the same kind are compared.
+        kind = record.value.split()[0]
+        found = [each for each in found if each.startswith(kind)]
     return {"state": _state(record, found), "found": found}
 
 
 def _state(record: Record, found: Sequence[str]) -> str:
-    wanted = record.value if record.type == "TXT" else record.value.lower()
-    if record.type == "TXT":
-        # A name has texts of many purposes: only those of the same kind are compared.
-        kind = wanted.split()[0]
-        found = [each for each in found if each.lower().startswith(kind.lower())]
     if not found:
         # What is not offered may as well not be published, but for mail: without MX the domain's
         # own host is tried (RFC 5321 section 5.1).
-        is_absence = record.type == "SRV" and wanted.endswith(f" {NOT_OFFERED}")
+        is_absence = record.type == "SRV" and record.value.endswith(f" {NOT_OFFERED}")
         return "right" if is_absence else "missing"
+    wanted = record.value if record.type == "TXT" else record.value.lower()
     if wanted not in found:
         return "different"
     return "right" if len(found) == 1 else "other"

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,6 +60,8 @@ class Guard:
                     await _refusal(400, "Ambiguous length")(scope, receive, answer)
                 else:
                     await self._app(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # in the middle of its request: nobody is there to be answered
         except TimeoutError:
             _LOG.warning("a request took too long", extra={"resource": resource_of(scope)})
             await _instead(answer, 503, "Too slow", scope, receive)
