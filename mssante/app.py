@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import metadata
@@ -43,6 +43,9 @@ from mssante.mail.arrival import Arrival
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
 from mssante.mail.relay import RetryRules
+from mssante.mail.sealing import LIMITS as SEALING_LIMITS
+from mssante.mail.sealing import SealingSpool
+from mssante.mail.smime import SecureMail
 from mssante.servers import logs
 from mssante.servers.counting import CountingCourier
 from mssante.servers.health import Health, Subjects, Thresholds
@@ -69,12 +72,17 @@ from mssante.storage.documents import StoredDocuments
 from mssante.storage.encryption import Keyring
 from mssante.storage.journal import Journal
 from mssante.storage.layout import Layout
+from mssante.storage.mailbox_keys import StoredMailboxKeys
 from mssante.storage.mailboxes import StoredMailboxes
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener, SocketWakeups
 from mssante.storage.whitelist import StoredWhiteList
+from mssante.trust.mailbox_keys import MailboxKeys, read_authority
+from mssante.trust.server_signature import signed_by_server
+from mssante.trust.trust_files import TrustFiles
+from mssante.trust.validation import Validations
 from mssante.wire.autoconfig.model import Endpoint, MailService
 
 _LOG: Final = logging.getLogger(__name__)
@@ -121,6 +129,7 @@ class Stores:
     directory: StoredDirectory
     registry: StoredRegistry
     white_list: StoredWhiteList
+    mailbox_keys: StoredMailboxKeys
     mail_blobs: SegmentBlobs
     mailboxes: StoredMailboxes
     dmp_blobs: SegmentBlobs
@@ -172,6 +181,7 @@ async def open_stores(
             directory=StoredDirectory(databases["directory"]),
             registry=StoredRegistry(databases["directory"], clock),
             white_list=StoredWhiteList(databases["directory"], clock),
+            mailbox_keys=StoredMailboxKeys(databases["directory"], keyring, clock),
             mail_blobs=mail_blobs,
             mailboxes=StoredMailboxes(databases["mail"], mail_blobs, wakeups, clock),
             dmp_blobs=dmp_blobs,
@@ -250,6 +260,7 @@ class Worker:
             ),
             [spool.relays for spool in spools],
         )
+        keys = mailbox_keys(stores)
         self.courier = Courier(
             Journey(
                 operator=journey_operator,
@@ -262,6 +273,7 @@ class Worker:
                     source_id=f"{operator.oid_arc}.1",
                     sandbox=operator.sandbox,
                 ),
+                smime=SecureMail(keys, trust_files(settings, keys), Validations()),
                 limits=InspectLimits(),
                 report_policy=settings.filing.report,
                 on_ordered=self.relays.ordered,
@@ -301,10 +313,12 @@ class Worker:
                     stores.clock,
                     patient_domains,
                     operator.domain,
-                    limits,
+                    replace(limits, mime=SEALING_LIMITS),
                 ),
                 authenticator=self.authenticator,
-                spool=spools[0],
+                spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)
+                if settings.smime.seal == "always"
+                else spools[0],
                 on_accepted=self.courier.accepted,
             ),
             tls=self._tls,
@@ -372,6 +386,12 @@ class Worker:
             web_port=public.port,
             main_domain=settings.operator.domain,
             patients_allowed=settings.access.patients_allowed,
+            sign=lambda profile: signed_by_server(
+                profile,
+                settings.tls.certificate.read_bytes(),
+                settings.tls.key.read_bytes(),
+                stores.clock.now(),
+            ),
         )
         monitoring = Monitoring(
             self._health,
@@ -543,6 +563,24 @@ def retry_rules(settings: Settings) -> RetryRules:
         warn_after=timedelta(hours=relay.warn_hours),
         expire_after=timedelta(hours=relay.expire_hours),
     )
+
+
+def mailbox_keys(stores: Stores) -> MailboxKeys:
+    """The keys of the mailboxes, with the authority that issues them where its key is here.
+
+    Raises:
+        ValueError, OSError: the authority's files are there and cannot be used.
+    """
+    smime = stores.settings.smime
+    authority = read_authority(smime.authority_certificate, smime.authority_key)
+    return MailboxKeys(stores.mailbox_keys, authority, stores.clock)
+
+
+def trust_files(settings: Settings, keys: MailboxKeys) -> TrustFiles:
+    """What is believed about the certificates of mail."""
+    smime = settings.smime
+    known = [keys.authority] if keys.authority is not None else []
+    return TrustFiles(smime.anchors, smime.revocation_lists, known)
 
 
 def argon2_cost(settings: Settings) -> Argon2Cost:

@@ -137,6 +137,24 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
+class Smime:
+    """Signatures and encryption of mail: ``[smime]``."""
+
+    seal: Literal["always", "off"] = "always"
+    """Whether mail that a member submits without a signature is sealed with the mailbox's key."""
+    anchors: tuple[Path, ...] = (Path("tls/ca.pem"),)
+    """PEM: the authorities whose certificates are believed for mail, and no others."""
+    revocation_lists: tuple[Path, ...] = (Path("tls/ca.crl"), Path("tls/mailbox-ca.crl"))
+    """PEM or DER; a file that does not exist revokes nothing."""
+    authority_certificate: Path = Path("tls/mailbox-ca.pem")
+    """PEM: the authority that issues the mailboxes' certificates."""
+    authority_key: Path = Path("tls/mailbox-ca.key")
+    """PEM. Where the file is missing, only mailboxes with an imported certificate are sealed."""
+    authority_revocation_list: Path = Path("tls/mailbox-ca.crl")
+    """PEM: written by ``mssante smime revoke``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where mail and documents live: ``[storage]``."""
 
@@ -256,6 +274,7 @@ class Settings:
     tls: Tls = Tls()
     trust: Trust = Trust()
     relay: Relay = Relay()
+    smime: Smime = Smime()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -416,6 +435,8 @@ class _Reader:
             self._problems.append(f"{path}: must be between {low} and {high}, not {value}")
 
     def _located(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(self._located, value))
         return self._file.parent / value if isinstance(value, Path) else value
 
 

@@ -1,7 +1,9 @@
 """One message through a real server, watched from outside at each step; called by `scripts/demo`.
 
 The sender is the standard library's smtplib, the reader is aioimaplib, both with verified TLS: two
-clients that know nothing of this project. Only the moment of filing is watched from inside, since
+clients that know nothing of this project. The seal on the delivered message is read where any client
+would look for the server's verdict, and then verified again: by OpenSSL where it is there, else by
+`mssante smime check`. Only the moment of filing is watched from inside, since
 starting a command for each look would take longer than the filing; the result is then read by
 `mssante dmp list`.
 """
@@ -11,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import shutil
 import smtplib
 import socket
 import ssl
@@ -20,7 +23,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import policy
 from email.message import EmailMessage
+from email.parser import BytesParser
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
@@ -171,14 +176,16 @@ async def one_message(world: World) -> dict:
     accepted_ms, at_250 = await asyncio.to_thread(submit, world, doctor, patient, message)
     say(f"  accepted: 250 after {accepted_ms:.1f} ms")
     seen_at, filed_at = await asyncio.wait_for(asyncio.gather(arrival, filing), STEP_SECONDS)
+    signature = verified(world, await arrived_message(reader))
     summary = {
         "accepted_ms": round(accepted_ms, 1),
         "imap_seen_ms": milliseconds(seen_at, at_250),
         "filed_ms": milliseconds(filed_at, at_250),
-        "signature": None,
+        "signature": signature,
         "document": listed(world, patient["ins"], unique_id),
     }
     say(f"  in the patient's mailbox (IDLE) after {summary['imap_seen_ms']} ms")
+    say(f"  sealed by the server for the sender's mailbox; the signature is {signature}")
     say(f"  in the DMP after {summary['filed_ms']} ms: {summary['document']['typeCode']}")
     return summary
 
@@ -254,7 +261,7 @@ async def idling(world: World, patient: dict) -> aioimaplib.IMAP4_SSL:
 
 
 async def arrived(client: aioimaplib.IMAP4_SSL, marker: str) -> float:
-    """Wait for EXISTS, then fetch the newest message: it must be ours. The moment of EXISTS."""
+    """Wait for EXISTS, then look at the newest message: it must be ours. The moment of EXISTS."""
     while True:
         pushed = await client.wait_server_push(timeout=STEP_SECONDS)
         now = time.perf_counter()
@@ -264,8 +271,40 @@ async def arrived(client: aioimaplib.IMAP4_SSL, marker: str) -> float:
     fetched = await client.fetch("*", "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]")
     if fetched.result != "OK" or marker.encode() not in b"".join(map(bytes, fetched.lines)):
         raise DemoFailed("the newest message of the mailbox is not the one that was sent")
-    await client.logout()
     return now
+
+
+async def arrived_message(client: aioimaplib.IMAP4_SSL) -> bytes:
+    """The newest message, whole, as it was delivered."""
+    fetched = await client.fetch("*", "BODY.PEEK[]")
+    await client.logout()
+    if fetched.result != "OK":
+        raise DemoFailed("the message cannot be fetched")
+    return bytes(fetched.lines[1])
+
+
+def verified(world: World, delivered: bytes) -> str:
+    """The verdict on the signature: what the server wrote, once another look agrees with it."""
+    header = BytesParser(policy=policy.default).parsebytes(delivered, headersonly=True)
+    results = " ".join(header.get_all("Authentication-Results", []))
+    verdict = (header["X-MSS-Smime"] or "").partition(";")[0].strip()
+    if "smime=pass" not in results or verdict != "valid":
+        raise DemoFailed(f"the server does not call the signature valid: {verdict or 'no verdict'}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "delivered.eml"
+        file.write_bytes(delivered)
+        anchors = world.content["ca_file"]
+        if openssl := shutil.which("openssl"):
+            command = [openssl, "cms", "-verify", "-in", file, "-CAfile", anchors]
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode:
+                raise DemoFailed(f"openssl: {done.stderr.decode(errors='replace').strip()}")
+            return verdict
+        command = [MSSANTE, "smime", "check", file, "--anchor", anchors, "--json"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode or json.loads(done.stdout)["verdict"] != "valid":
+            raise DemoFailed("a second look does not call the signature valid")
+    return verdict
 
 
 async def filed(world: World, ins: str, unique_id: str) -> float:

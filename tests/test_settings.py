@@ -68,7 +68,7 @@ def test_the_shipped_example_documents_every_key_with_its_default():
             if isinstance(default, Path):
                 default = str(default)
             if isinstance(default, tuple):
-                default = list(default)
+                default = [str(each) for each in default]
             assert value == default, f"{section.name}.{name}"
         assert keys == {}
     assert documented == {}

@@ -34,6 +34,8 @@ class AuditKind(StrEnum):
     CONSULTATION = "consultation"
     MAILBOX_CHANGE = "mailbox-change"
     ADMINISTRATION = "administration"
+    CERTIFICATE = "certificate"
+    """A pair of a mailbox was made, imported or revoked."""
 
 
 @dataclass(frozen=True, slots=True)

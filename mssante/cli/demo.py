@@ -33,10 +33,14 @@ class DemoAccount:
     mailbox: Mailbox | None
     password: str = field(repr=False)
     more: dict[str, object] = field(default_factory=dict)
+    client_pair: tuple[Path, Path] | None = None
+    """Certificate and key of the person's own client, that the server does not hold."""
 
     def described(self) -> dict[str, object]:
-        """The entry of `demo.json`; `smime` is null: the server seals, once it can."""
+        """The entry of `demo.json`; where `smime` is null the server seals."""
         mailbox = self.mailbox
+        names = ("certificate", "key")
+        pair = self.client_pair
         return {
             "role": self.account.role.value,
             "mailboxType": mailbox.type.value if mailbox else None,
@@ -45,7 +49,7 @@ class DemoAccount:
             "login": self.account.login,
             "password": self.password,
             **self.more,
-            "smime": None,
+            "smime": dict(zip(names, map(str, pair), strict=True)) if pair else None,
         }
 
 

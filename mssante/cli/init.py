@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from mssante.app import layout_of
+from mssante.cli import demo_world
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
@@ -25,6 +26,7 @@ from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
 from mssante.trust.names import name_of, subject_in
+from mssante.trust.path import Purpose
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
 
@@ -86,7 +88,7 @@ def init(
     _domains(settings)
     if demo:
         with open_instance(settings.file) as instance:
-            accounts = populate(instance, demo_accounts)
+            accounts = _with_a_client_pair(instance, populate(instance, demo_accounts))
             _import_demo_list(instance, remote)
         _write_demo_json(directory, settings, accounts, remote)
     if beside is not None:
@@ -129,6 +131,13 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
     if demo:
         # A file of its own: other operators' authorities come beside ours.
         pki.write_new(settings.tls.peer_ca, (directory / "tls" / "ca.pem").read_bytes(), mode=0o644)
+    mailboxes = pki.make_mailbox_authority(root, f"Mailboxes of {domain}", now)
+    mailboxes.write(settings.smime.authority_certificate, settings.smime.authority_key)
+    for authority, path in (
+        (root, directory / "tls" / "ca.crl"),
+        (mailboxes, settings.smime.authority_revocation_list),
+    ):
+        pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
     domains = [domain, *settings.operator.patient_domains]
     # Where mail clients look for their settings.
@@ -153,6 +162,28 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
         port = settings.listeners.smtp.port + 1 + number
         operators.append(RemoteOperator(other, certificate, key, listed, name, port))
     return operators
+
+
+def _with_a_client_pair(instance: Instance, accounts: list[DemoAccount]) -> list[DemoAccount]:
+    """The last professional of the demo's three signs with a key of his or her own."""
+    login = demo_world.PROFESSIONALS[-1].login
+    settings = instance.settings
+    authority = pki.Credential.read(
+        settings.smime.authority_certificate, settings.smime.authority_key
+    )
+    folder = settings.directory / "clients"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made = []
+    for account in accounts:
+        if account.account.login != login or account.mailbox is None:
+            made.append(account)
+            continue
+        address, name = str(account.mailbox.address), account.account.display_name
+        pair = pki.issue_mailbox(authority, address, name, Purpose.SIGN, SystemClock().now())
+        certificate, key = folder / f"{login}.pem", folder / f"{login}.key"
+        pair.write(certificate, key, chain=(authority.certificate,))
+        made.append(dataclasses.replace(account, client_pair=(certificate, key)))
+    return made
 
 
 def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
@@ -215,6 +246,9 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             "",
             "[tls]",
             'peer_ca = "tls/peers.pem"',
+            "",
+            "[smime]",
+            'anchors = ["tls/peers.pem"]',
             "",
             "[relay]",
             "# Where other operators of the demo would listen: see demo.json.",

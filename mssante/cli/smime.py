@@ -1,7 +1,10 @@
-"""``mssante smime``: what the signature and the encryption of a message are worth.
+"""``mssante smime``: what a message's protection is worth, and the mailboxes' certificates.
 
 `check` needs no instance: anchors, revocation lists and keys are files. The content is not shown,
 only its digest; of its header fields, those that a reader would see in place of the outer ones.
+
+The other commands are about the pairs that the server holds for its mailboxes. An address may be
+given as ``-`` (standard input) or ``@FILE``: a patient's is the social security number.
 """
 
 import hashlib
@@ -12,11 +15,26 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from mssante.cli.output import CommandFailed, JsonOption, show, show_all
+from mssante.app import mailbox_keys
+from mssante.cli.instance import (
+    Instance,
+    act,
+    config_path,
+    open_instance,
+    read_secret_argument,
+)
+from mssante.cli.mailbox import by_address
+from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.directory.model import Mailbox, MailboxType
 from mssante.kernel.clock import SystemClock
+from mssante.mail.smime import holder_of
 from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_revocation_lists
 from mssante.trust.judgement import Judgement, judge
-from mssante.trust.key_files import read_keys
+from mssante.trust.key_files import read_keys, read_pairs
+from mssante.trust.mailbox_keys import MailboxKeys, NotForMailbox, pem_of, serial_of
+from mssante.trust.path import Purpose
+from mssante.trust.pki import replace_file
+from mssante.trust.ports import KeyAct, KeyOrigin, KeyState, StoredPair
 
 app: Final = typer.Typer(name="smime", help="Signatures and encryption.", no_args_is_help=True)
 
@@ -25,11 +43,6 @@ _FILE_LIMIT: Final = 64_000_000
 """National revocation lists are large."""
 
 Found = TypeVar("Found")
-
-
-@app.callback()
-def _noun() -> None:
-    """Keep `check` a verb of its own while there is only one."""
 
 
 @app.command()
@@ -138,3 +151,143 @@ def _read(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise CommandFailed(f"{path} is larger than {limit} bytes")
     return content
+
+
+AddressArgument = Annotated[str, typer.Argument(help="Of a mailbox; - or @FILE to keep it unseen.")]
+PurposeOption = Annotated[Purpose, typer.Option(help="What the key is used for.")]
+_COLUMNS: Final = ("address", "purpose", "state", "origin", "serial", "notAfter")
+
+
+@app.command()
+def certificate(
+    ctx: typer.Context,
+    address: AddressArgument,
+    purpose: PurposeOption = Purpose.SIGN,
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Make a pair where there is none, or renew one.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Print a mailbox's certificate and its intermediates (PEM), or with --json what it says."""
+    with open_instance(config_path(ctx)) as instance:
+        mailbox = by_address(instance, read_secret_argument(address))
+        if purpose is Purpose.ENCRYPT and mailbox.type is MailboxType.CITIZEN:
+            raise CommandFailed("patients' mailboxes have a key to sign and none to decrypt")
+        keys = _keys(instance)
+        if issue:
+            pair = instance.run(keys.pair(holder_of(mailbox), purpose, user=_user()))
+        else:
+            pair = instance.run(instance.stores.mailbox_keys.active(mailbox.id, purpose))
+        if pair is None:
+            raise CommandFailed(
+                "the authority's key is not here: see [smime] authority_key"
+                if issue
+                else "the mailbox has no such certificate yet: --issue makes one"
+            )
+        if json:
+            show(_described(pair, instance, mailbox), as_json=True)
+        else:
+            typer.echo(pem_of((pair.certificate, *pair.chain)), nl=False)
+
+
+@app.command(name="import")
+def import_pair(
+    ctx: typer.Context,
+    address: AddressArgument,
+    file: Annotated[Path, typer.Argument(help="PKCS #12, or PEM with key and certificates.")],
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="Its password.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a mailbox's pair that another authority certified; it follows the present one."""
+    password = None
+    if password_file is not None:
+        password = _read(password_file, _FILE_LIMIT).rstrip(b"\r\n")
+    try:
+        pairs = read_pairs([_read(file, _FILE_LIMIT)], password)
+    except Unreadable as error:
+        raise CommandFailed(str(error)) from None
+    with open_instance(config_path(ctx)) as instance:
+        mailbox = by_address(instance, read_secret_argument(address))
+        keys, lines = _keys(instance), []
+        for pair in pairs:
+            try:
+                added = instance.run(keys.take(holder_of(mailbox), pair, user=_user()))
+            except NotForMailbox as refused:
+                raise CommandFailed(str(refused)) from None
+            lines += [_described(each, instance, mailbox) for each in added]
+    show_all(lines, _COLUMNS, as_json=json)
+
+
+@app.command(name="list")
+def list_pairs(
+    ctx: typer.Context,
+    address: Annotated[str | None, typer.Option(help="Of one mailbox; - or @FILE.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the pairs that the server holds; patients appear under their pseudonym."""
+    with open_instance(config_path(ctx)) as instance:
+        only = by_address(instance, read_secret_argument(address)).id if address else None
+        pairs = instance.run(instance.stores.mailbox_keys.list_pairs(only))
+        mailboxes = instance.run(instance.directory.mailboxes({pair.mailbox_id for pair in pairs}))
+        lines = [_described(pair, instance, mailboxes[pair.mailbox_id]) for pair in pairs]
+    show_all(lines, _COLUMNS, as_json=json)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    address: AddressArgument,
+    purpose: PurposeOption = Purpose.SIGN,
+    serial: Annotated[
+        str | None, typer.Option(help="Of another pair than the active one, hexadecimal.")
+    ] = None,
+) -> None:
+    """Use a pair no more, and write the authority's revocation list. What it encrypts stays readable."""
+    with open_instance(config_path(ctx)) as instance:
+        mailbox = by_address(instance, read_secret_argument(address))
+        keys, store = _keys(instance), instance.stores.mailbox_keys
+        found = [
+            pair
+            for pair in instance.run(store.history(mailbox.id, purpose))
+            if (serial_of(pair) == serial.upper() if serial else pair.state is KeyState.ACTIVE)
+        ]
+        if not found:
+            raise CommandFailed("the mailbox has no such pair: see mssante smime list")
+        instance.run(store.revoke(found[0].id, KeyAct("revoke", _user())))
+        content = instance.run(keys.revocation_list())
+        path = instance.settings.smime.authority_revocation_list
+        if content is not None:
+            replace_file(path, content)
+    if found[0].origin is KeyOrigin.IMPORTED:
+        note("revoked here; tell the authority that issued it: our list says nothing about it")
+    elif content is None:
+        note("revoked here; the authority's key is not here, so no list was written")
+    else:
+        note(f"revoked; {path} says so")
+
+
+def _keys(instance: Instance) -> MailboxKeys:
+    try:
+        return mailbox_keys(instance.stores)
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"the mailbox authority cannot be used: {error}") from None
+
+
+def _user() -> str:
+    return act("smime").user
+
+
+def _described(pair: StoredPair, instance: Instance, mailbox: Mailbox) -> dict[str, object]:
+    return {
+        "address": instance.pseudonyms.of_address(mailbox.address),
+        "purpose": pair.purpose.value,
+        "state": pair.state.value,
+        "origin": pair.origin.value,
+        "serial": serial_of(pair),
+        "notBefore": pair.not_before.isoformat(),
+        "notAfter": pair.not_after.isoformat(),
+        "revokedAt": pair.revoked_at.isoformat() if pair.revoked_at else None,
+        "fingerprint": hashlib.sha256(pair.certificate).hexdigest(),
+    }

@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    open → inspect → route → plan │ deliver ∥ file ∥ relay → report → finish
+    route → open (judge, decrypt) → inspect → plan │ deliver ∥ file ∥ relay → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -9,34 +9,41 @@ spool entry is the one truth until `finish`.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from hashlib import sha256
+from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.courier.events import CourierEvents, Unheard
 from mssante.courier.reports import Report, Reports
-from mssante.directory.model import Mailbox, MailboxState
+from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.directory.ports import Directory
 from mssante.filing.clerk import Clerk, FilingOutcome, FilingPlan
 from mssante.filing.inspect import FoundDocument, InspectLimits, inspect
 from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
+from mssante.kernel.derived import derived_id
+from mssante.kernel.opaque import OpaqueId
 from mssante.mail.delivery_status import (
     RecipientStatus,
     StatusReport,
     build_status_report,
     returned_content,
 )
-from mssante.mail.model import SpoolEntry, StoredMessage, Wish
+from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
 from mssante.mail.receipts import dropped_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
+from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
-from mssante.wire.mime.summary import MessageSummary, summarise
+from mssante.wire.mime.scanner import Part, scan
+from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,24 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedVariant:
+    """A form of the message for some of its recipients, with what is computed of it."""
+
+    variant: Variant
+    summary: MessageSummary
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A message as the read steps see it."""
 
     summary: MessageSummary
+    """Of the message as it came."""
     documents: tuple[FoundDocument, ...]
     is_8bit: bool
     """It has octets beyond ASCII."""
+    passage: Passage
+    variants: tuple[OpenedVariant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,7 @@ class Journey:
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
+    smime: SecureMail
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
@@ -82,14 +101,16 @@ class Journey:
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
-        opened = await self._open(entry)
         routed = await route(self.directory, entry)
+        opened = await self._open(entry, routed.mailboxes)
         sender = await self._sender(entry)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
             await spool.finish(entry.id)
             return
-        plan = await self.clerk.plan(entry, opened.documents, routed.mailboxes, sender)
+        plan = await self.clerk.plan(
+            entry, opened.documents, routed.mailboxes, sender, opened.passage.reach
+        )
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
             self._deliver(entry, opened, routed, plan),
@@ -104,19 +125,33 @@ class Journey:
             raise outcomes
         told = _Told(entry, opened, routed, plan, sender, spool.relays)
         await self._report(told, outcomes)
-        await self._notify(told, statuses_of(entry, routed, plan.withheld))
+        await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
         await spool.finish(entry.id)
 
-    async def _open(self, entry: SpoolEntry) -> Opened:
-        if entry.blob.length > _ON_A_THREAD:
-            return await asyncio.to_thread(self._open_now, entry)
-        return self._open_now(entry)
+    async def _open(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Opened:
+        aside = entry.blob.length > _ON_A_THREAD
+        content, root = await _call(aside, self._scan, entry)
+        keys = await self.smime.keys_for(entry, root, mailboxes)
+        return await _call(aside, self._examine, entry, content, root, keys)
 
-    def _open_now(self, entry: SpoolEntry) -> Opened:
+    def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
         content = self.blobs.read(entry.blob)
-        summary = summarise(content)
-        documents = inspect(content, summary, self.limits)
-        return Opened(summary, documents, is_8bit=not content.isascii())
+        return content, scan(content)
+
+    def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:
+        summary = summary_of(root, content)
+        passage = self.smime.examine(entry, content, root, keys)
+        variants = tuple(
+            OpenedVariant(each, summary if each.content is None else summarise(each.content))
+            for each in passage.variants
+        )
+        inner = passage.inner
+        if inner is None:
+            documents = inspect(content, summary, self.limits)
+        else:
+            documents = inspect(inner, summarise(inner), self.limits)
+        is_8bit = not content.isascii()
+        return Opened(summary, documents, is_8bit, passage, variants)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -127,22 +162,52 @@ class Journey:
     async def _deliver(
         self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
     ) -> None:
-        receiving = tuple(m.id for m in routed.mailboxes if m.id not in plan.withheld)
-        prefix = trace_fields(entry, self.operator.domain, self.operator.domain)
-        message = StoredMessage(entry.id, prefix, opened.summary.encode(), entry.blob)
-        size = len(prefix) + entry.blob.length
+        receiving = [m.id for m in routed.mailboxes if m.id not in plan.withheld]
+        passage, count = opened.passage, len(receiving)
+        for one in opened.variants:
+            theirs = [each for each in receiving if each in one.variant.mailbox_ids]
+            receiving = [each for each in receiving if each not in one.variant.mailbox_ids]
+            if theirs:
+                await self._put_variant(entry, passage, one, theirs)
+        # Also where nobody is left: the admission is recorded with the first.
+        message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
+        await self._put(entry, passage, passage.finding, message, receiving)
+        if count:
+            self.events.delivered(entry, count)
+
+    async def _put_variant(
+        self, entry: SpoolEntry, passage: Passage, one: OpenedVariant, mailbox_ids: list[OpaqueId]
+    ) -> None:
+        content, blob, original = one.variant.content, entry.blob, None
+        if content is not None:
+            blob, original = await self.blobs.put(content), entry.blob
+        number = derived_id(entry.id, f"variant {sha256(content or b'').hexdigest()}")
+        message = StoredMessage(number, b"", one.summary.encode(), blob)
+        await self._put(entry, passage, one.variant.finding, message, mailbox_ids, original)
+
+    async def _put(
+        self,
+        entry: SpoolEntry,
+        passage: Passage,
+        finding: Finding,
+        message: StoredMessage,
+        mailbox_ids: list[OpaqueId],
+        original: BlobRef | None = None,
+    ) -> None:
+        """Deliver one form of a message, with the prefix that says what was found out about it."""
+        finding = await self.smime.attributed(finding)
+        prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
-                message,
-                size,
+                replace(message, prefix=prefix),
+                len(prefix) + message.blob.length,
                 entry.accepted_at,
-                receiving,
-                admission=_admission(entry),
+                tuple(mailbox_ids),
+                evidence=finding.evidence(entry.accepted_at, original),
+                admission=_admission(entry, passage),
             )
         )
-        if receiving:
-            self.events.delivered(entry, len(receiving))
 
     async def _file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
         outcomes = await self.clerk.file(entry, plan)
@@ -182,6 +247,7 @@ class Journey:
             operator_name=self.operator.name,
             operator_address=self.operator.postmaster,
             invisible=told.plan.invisible,
+            reach=told.plan.reach,
         )
         if needs_report(request, self.report_policy):
             await self._tell(told, "report", build_report(request), request.reported_at)
@@ -223,6 +289,15 @@ class Journey:
             self.on_ordered()
 
 
+def _untold(opened: Opened, routed: Route) -> frozenset[OpaqueId]:
+    """Mailboxes about which no notification says anything: whether a patient gets an encrypted message
+    follows from what is inside, which its sender perhaps cannot read himself.
+    """
+    if opened.passage.reach not in (Reach.UNVOUCHED, Reach.UNUSABLE):
+        return frozenset()
+    return frozenset(one.id for one in routed.mailboxes if one.type is MailboxType.CITIZEN)
+
+
 _NO_PLAN: Final = FilingPlan((), frozenset())
 
 
@@ -246,8 +321,21 @@ class _Told:
         return self.entry.envelope.sender if self.entry.envelope.operator else None
 
 
-def _admission(entry: SpoolEntry) -> AuditEntry:
+async def _call(
+    aside: bool,  # noqa: FBT001
+    work: Callable[_Arguments, _Answer],
+    *arguments: _Arguments.args,
+    **options: _Arguments.kwargs,
+) -> _Answer:
+    """Do some work here, or `aside` on a thread."""
+    if aside:
+        return await asyncio.to_thread(work, *arguments, **options)
+    return work(*arguments, **options)
+
+
+def _admission(entry: SpoolEntry, passage: Passage) -> AuditEntry:
     envelope = entry.envelope
+    opened = [one for one in passage.variants if one.content is not None]
     return AuditEntry(
         AuditKind.ADMISSION,
         "DATA",
@@ -259,6 +347,11 @@ def _admission(entry: SpoolEntry) -> AuditEntry:
             "size": entry.blob.length,
             "recipients": len(envelope.recipients),
             **({"operator": envelope.operator} if envelope.operator else {}),
+            # Which of the server's keys signed: a certificate's serial number names nobody.
+            **({"seal": envelope.seal.serial} if envelope.seal else {}),
+            "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+            # How many mailboxes' keys decrypted.
+            **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
         },
     )
 

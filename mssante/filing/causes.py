@@ -37,6 +37,8 @@ class Cause(StrEnum):
     INVISIBLE_PATIENT = "invisible-patient"
     INVISIBLE_BESIDE = "invisible-beside"
     VISIBILITY_CONTRADICTORY = "visibility-contradictory"
+    SIGNATURE_NOT_VALID = "signature-not-valid"
+    PROTECTION_UNUSABLE = "protection-unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,16 @@ WORDS: Final[dict[str, Words]] = {
         906,
         "un autre document du message désigne une autre personne",
         "another document of the message names another person",
+    ),
+    Cause.SIGNATURE_NOT_VALID: Words(
+        906,
+        "la signature du message n'est pas valide",
+        "the signature of the message is not valid",
+    ),
+    Cause.PROTECTION_UNUSABLE: Words(
+        906,
+        "le contenu protégé (S/MIME) du message n'a pas pu être exploité",
+        "the protected content (S/MIME) of the message could not be used",
     ),
     Cause.PATIENT_UNKNOWN: Words(902, "patient inconnu", "unknown patient"),
     Cause.NOT_QUALIFIED: Words(

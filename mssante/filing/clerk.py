@@ -21,6 +21,7 @@ from mssante.filing.policy import (
 from mssante.kernel.derived import derived_id
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import SpoolEntry
+from mssante.mail.smime import Reach
 from mssante.wire.cda.model import ClinicalDocument, Private
 from mssante.wire.xds.entry import submission_set_of
 from mssante.wire.xds.model import EntryMetadata, SubmissionSet
@@ -55,6 +56,8 @@ class FilingPlan(Private):
     invisible: bool = False
     """Some are withheld because a document is not visible to the patient."""
     sender_id: OpaqueId | None = None
+    reach: Reach = Reach.OPEN
+    """`OPEN` too for what the policy leaves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +77,29 @@ class Clerk:
         found: Sequence[FoundDocument],
         recipients: Sequence[Mailbox],
         sender_mailbox: Mailbox | None,
+        reach: Reach = Reach.OPEN,
     ) -> FilingPlan:
-        """Decide about each document of a message and about each patient's delivery."""
+        """Decide about each document of a message and about each patient's delivery.
+
+        Args:
+            entry: the message.
+            found: its documents.
+            recipients: local mailboxes.
+            sender_mailbox: the local one that it comes from.
+            reach: what its signature and encryption allow.
+        """
         withheld = await self._withheld(found, recipients)
         sender_id = sender_mailbox.id if sender_mailbox else None
         invisible = bool(withheld) and _has_invisible(found)
         null_path = entry.envelope.sender is None
-        if not found or not (
-            withheld
-            or feeds_dmp(sender_mailbox, null_reverse_path=null_path, recipients=recipients)
-        ):
+        feeds = feeds_dmp(sender_mailbox, null_reverse_path=null_path, recipients=recipients)
+        if not (withheld or feeds):
             return FilingPlan((), frozenset(withheld), invisible, sender_id)
-        planned = [await self._planned(one) for one in found]
+        planned = [_vouched(await self._planned(one), reach) for one in found]
         if withheld:
             mixed = any(_names_others(one, withheld) for one in found)
             planned = [_kept_back(one, withheld, mixed=mixed) for one in planned]
-        return FilingPlan(tuple(planned), frozenset(withheld), invisible, sender_id)
+        return FilingPlan(tuple(planned), frozenset(withheld), invisible, sender_id, reach)
 
     async def file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
         """File or hold each document of a plan; one whose effect is recorded is left alone."""
@@ -227,6 +237,11 @@ _OWN_FAULTS: Final = frozenset(
     }
 )
 """What is wrong with a document whoever gets it."""
+_UNVOUCHED: Final = {
+    Reach.SIGNATURE_BAD: Cause.SIGNATURE_NOT_VALID,
+    Reach.UNUSABLE: Cause.PROTECTION_UNUSABLE,
+    Reach.NO_KEY: Cause.PROTECTION_UNUSABLE,
+}
 
 
 def _admissible(planned: PlannedDocument) -> PlannedDocument:
@@ -243,6 +258,14 @@ def _admissible(planned: PlannedDocument) -> PlannedDocument:
     if archive is not None and archive.recomputed:
         return replace(planned, notes=(*planned.notes, FLAG_RECOMPUTED))
     return planned
+
+
+def _vouched(planned: PlannedDocument, reach: Reach) -> PlannedDocument:
+    """A document that nothing good vouches for waits for a person, whatever else is right with it."""
+    cause = _UNVOUCHED.get(reach)
+    if cause is None or planned.cause in _OWN_FAULTS:
+        return planned
+    return replace(planned, cause=cause, detail="", notes=())
 
 
 def _has_invisible(found: Sequence[FoundDocument]) -> bool:

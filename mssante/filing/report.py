@@ -8,7 +8,7 @@ outcomes give the same bytes: ids follow from the spool id, the date from the re
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -20,6 +20,7 @@ from mssante.kernel.clock import from_milliseconds
 from mssante.kernel.ins import matricule_key_valid
 from mssante.kernel.opaque import OpaqueId, entry_uuid
 from mssante.mail.model import SpoolEntry
+from mssante.mail.smime import Reach
 from mssante.wire.cda.model import Private
 from mssante.wire.mime.builder import (
     address_field,
@@ -51,6 +52,23 @@ _FLAGS: Final = {
         "the metadata of the archive differed from the document and were computed again",
     ),
 }
+_NO_KEY: Final = Words(
+    906,
+    "le message est chiffré pour d'autres clés que celles tenues ici et a été remis tel quel",
+    "the message is encrypted for other keys than those held here and was delivered as it is",
+)
+_SECRET: Final = (
+    (
+        "Aucun document n'en a été déposé dans le DMP. Un message qui contient un document d'une "
+        "autre personne, ou non visible par le patient, n'est pas remis au patient."
+    ),
+    (
+        "No document of it was filed into the DMP. A message that has a document of another person, "
+        "or one that the patient must not see, is not delivered to the patient."
+    ),
+)
+"""Said whatever was the matter."""
+_SECRET_WORD: Final = {True: "no-key", False: Cause.PROTECTION_UNUSABLE.value}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,6 +88,27 @@ class ReportRequest(Private):
     operator_address: Address
     invisible: bool = False
     """A document is not visible to the patients that did not receive the message."""
+    reach: Reach = Reach.OPEN
+    """What its signature and encryption allowed, where it was to be filed."""
+
+    @property
+    def secret(self) -> Words | None:
+        """What is told in place of all that follows from a content which the sender perhaps cannot
+        read himself: the same whatever it was.
+        """
+        if self.reach is Reach.NO_KEY:
+            return _NO_KEY
+        wrong = bool(self.held or self.withheld)
+        if self.reach is Reach.UNUSABLE or (self.reach is Reach.UNVOUCHED and wrong):
+            return WORDS[Cause.PROTECTION_UNUSABLE]
+        return None
+
+    @property
+    def told(self) -> "ReportRequest":
+        """The same without what follows from a content that is not told about."""
+        if self.secret is None and self.reach is not Reach.UNVOUCHED:
+            return self
+        return replace(self, outcomes=(), withheld=frozenset(), invisible=False)
 
     @property
     def reported_at(self) -> datetime:
@@ -91,19 +130,23 @@ def needs_report(request: ReportRequest, policy: str) -> bool:
         policy: ``problems``: when something was not done as sent; ``always``: also when all
             documents were filed.
     """
-    if request.held or request.withheld or request.waiting:
+    if request.secret or request.waiting:
+        return True
+    request = request.told
+    if request.held or request.withheld:
         return True
     return policy == "always" and bool(request.outcomes)
 
 
 def build_report(request: ReportRequest) -> bytes:
     """The report as a message to the sender."""
+    secret, request = request.secret, request.told
     seed = sha256(b"filing report\0" + request.entry.id).hexdigest()
     original = message_id_of(request.header)
     fields = [
         address_field("From", [(request.operator_name, request.operator_address)]),
         address_field("To", [("", request.to)]),
-        header_field("Subject", _subject(request)),
+        header_field("Subject", _subject(request, secret)),
         date_field("Date", request.reported_at),
         header_field("Message-ID", f"<{seed[:32]}.report@{request.operator_address.domain}>"),
         # RFC 3834 section 5: nobody answers this automatically.
@@ -111,17 +154,23 @@ def build_report(request: ReportRequest) -> bytes:
     ]
     if original:
         fields += [header_field("In-Reply-To", original), header_field("References", original)]
-    text = "\r\n".join((*_french(request), "", "--", "", *_english(request), ""))
+    french, english = _french(request), _english(request)
+    if secret is not None:
+        french.append(f"Code {secret.code} : {secret.french}. {_SECRET[0]}")
+        english.append(f"Code {secret.code}: {secret.english}. {_SECRET[1]}")
+    text = "\r\n".join((*french, "", "--", "", *english, ""))
     parts = (
         text_entity(text),
-        attachment_entity(_machine_part(request), "application/json", "filing-report.json"),
+        attachment_entity(_machine_part(request, secret), "application/json", "filing-report.json"),
     )
     return build_message(fields, multipart_entity("mixed", f"=_{seed[:40]}", parts))
 
 
-def _subject(request: ReportRequest) -> str:
+def _subject(request: ReportRequest, secret: Words | None) -> str:
     """As the French returns write it; the original subject often has the patient's name."""
     day = request.entry.accepted_at.strftime("%d/%m/%Y")
+    if secret is not None:
+        return f"[KO Alimentation DMP][{secret.code}] Message du {day}"
     if request.held:
         codes = sorted({str(_words(one).code) for one in request.held})
         return f"[KO Alimentation DMP]{''.join(f'[{code}]' for code in codes)} Message du {day}"
@@ -209,7 +258,7 @@ def _identifier(outcome: Recorded, otherwise: str) -> str:
     return text
 
 
-def _machine_part(request: ReportRequest) -> bytes:
+def _machine_part(request: ReportRequest, secret: Words | None) -> bytes:
     """The same for programs; keys are stable within `REPORT_VERSION`."""
     documents = [
         {
@@ -231,6 +280,7 @@ def _machine_part(request: ReportRequest) -> bytes:
         "documents": documents,
         "deliveryWithheld": len(request.withheld),
         "notActivated": request.waiting,
+        **({"protection": _SECRET_WORD[secret is _NO_KEY]} if secret else {}),
     }
     return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
 

@@ -133,6 +133,31 @@ class FlagOperation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What S/MIME said about a message when it was delivered: kept as long as the message."""
+
+    judged_at: datetime
+    verdict: str
+    reason: str
+    decryption: str | None
+    """None where nothing is encrypted."""
+    details: bytes = field(repr=False)
+    """JSON: signer and warnings; sealed at rest."""
+    original: BlobRef | None = None
+    """The message as it came, where the delivered one was opened for its reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The mailbox's signature that the server itself put on what a member submitted."""
+
+    address: str = field(repr=False)
+    serial: str
+    """Of the certificate, hexadecimal."""
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The SMTP envelope and the facts of the session that accepted the message."""
 
@@ -153,6 +178,8 @@ class Envelope:
     smtputf8: bool = False
     operator: str = ""
     """Name in the client certificate of the operator that sent it; empty for what is submitted here."""
+    seal: Seal | None = None
+    """None for what the server did not seal."""
     returns: Return | None = None
     """How much the sender wants back of what fails (RFC 3461 section 4.3)."""
     envid: str = ""

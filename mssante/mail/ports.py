@@ -13,6 +13,7 @@ from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import (
     BlobRef,
     Envelope,
+    Evidence,
     FlagOperation,
     Folder,
     FolderChanges,
@@ -130,6 +131,8 @@ class Delivery:
     mailbox_ids: tuple[OpaqueId, ...]
     kind: str = "deliver"
     """Part of the effect key: ``deliver``, or another word for what we write to the sender."""
+    evidence: Evidence | None = None
+    """Written with the message."""
     admission: AuditEntry | None = None
     """Recorded once with the first effect: the journal alone has witnessed it until then."""
 

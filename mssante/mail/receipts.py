@@ -16,7 +16,10 @@ _DELIVERED = "2.0.0"
 
 
 def statuses_of(
-    entry: SpoolEntry, routed: Route, withheld: AbstractSet[OpaqueId]
+    entry: SpoolEntry,
+    routed: Route,
+    withheld: AbstractSet[OpaqueId],
+    untold: AbstractSet[OpaqueId] = frozenset(),
 ) -> list[RecipientStatus]:
     """The recipients of whom the sender is to be told, in the order of the envelope.
 
@@ -25,6 +28,7 @@ def statuses_of(
         routed: where it went.
         withheld: mailboxes that must not receive it. A report says why in any case; a notification
             repeats it for who asked for notifications.
+        untold: mailboxes about which nothing is said.
     """
     told: dict[str, RecipientStatus] = {}
     envelope = entry.envelope
@@ -34,6 +38,8 @@ def statuses_of(
     for mailbox in routed.mailboxes:
         recipient = routed.recipients[mailbox.id]
         request = envelope.request_for(recipient)
+        if mailbox.id in untold:
+            continue
         if mailbox.id in withheld:
             if request.notify is not None and request.wants(Notify.FAILURE):
                 told[recipient.key] = _failed(entry, recipient, Reason.NOT_PERMITTED)

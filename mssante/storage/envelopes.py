@@ -5,7 +5,7 @@ from typing import Any
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
-from mssante.mail.model import Envelope
+from mssante.mail.model import Envelope, Seal
 from mssante.wire.smtp.notifications import DeliveryRequest, Notify, Return
 
 
@@ -28,6 +28,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             "requests": {
                 key: encode_request(request) for key, request in envelope.requests.items()
             },
+            **({"seal": _encoded_seal(envelope.seal)} if envelope.seal else {}),
         }
     ).encode()
 
@@ -71,4 +72,9 @@ def decode_envelope(encoded: bytes) -> Envelope:
         requests={
             key: decode_request(request) for key, request in values.get("requests", {}).items()
         },
+        seal=Seal(*values["seal"]) if "seal" in values else None,
     )
+
+
+def _encoded_seal(seal_of_mailbox: Seal) -> list[str]:
+    return [seal_of_mailbox.address, seal_of_mailbox.serial, seal_of_mailbox.issuer]

@@ -29,12 +29,13 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mssante.access.audit import AuditEntry, AuditKind
-from mssante.kernel.clock import Clock, to_milliseconds
+from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import (
     FIRST_KEYWORD_BIT,
     BlobRef,
+    Evidence,
     FlagOperation,
     Flags,
     Folder,
@@ -53,6 +54,7 @@ from mssante.storage.prepared import Prepared
 from mssante.storage.schema.mail import (
     EFFECT,
     ENTRY,
+    EVIDENCE,
     FOLDER,
     MESSAGE,
     READER_FLAG,
@@ -149,6 +151,15 @@ _KEEP_MESSAGE: Final = Prepared(
     postgresql=postgres_insert(MESSAGE).on_conflict_do_update(
         index_elements=["id"], set_={"id": MESSAGE.c.id}
     ),
+)
+_KEEP_EVIDENCE: Final = Prepared(
+    sqlite_insert(EVIDENCE).on_conflict_do_nothing(),
+    postgresql=postgres_insert(EVIDENCE).on_conflict_do_nothing(),
+)
+_EVIDENCE: Final = (
+    select(EVIDENCE, MESSAGE.c.wrapped_key.label("message_key"))
+    .join(MESSAGE, MESSAGE.c.id == EVIDENCE.c.message_id)
+    .where(EVIDENCE.c.message_id == bindparam("message"))
 )
 _MESSAGES: Final = select(
     MESSAGE.c.id,
@@ -293,13 +304,36 @@ class StoredMailboxes:
                     continue
                 yield row, message
 
+    async def evidence(self, message_id: OpaqueId) -> Evidence | None:
+        """What S/MIME said about a message when it was delivered; None where nothing was kept."""
+        row = await self._database.read(
+            lambda conn: conn.execute(_EVIDENCE, {"message": message_id}).one_or_none()
+        )
+        if row is None:
+            return None
+        original = None
+        if row.segment is not None:
+            original = BlobRef(row.segment, row.offset, row.length, bytes(row.wrapped_key))
+        key = self._blobs.key_of(BlobRef("", 0, 0, bytes(row.message_key)))
+        return Evidence(
+            from_milliseconds(row.judged_at),
+            row.verdict,
+            row.reason,
+            row.decryption,
+            unseal(key, bytes(row.sealed)),
+            original,
+        )
+
     # -- changing -----------------------------------------------------------------------------
 
     async def deliver(self, delivery: Delivery) -> None:
         """Add a message to inboxes, once for each effect key."""
         now = self._now()
         values = self._message_values(delivery.message)
-        changed = await self._database.write(lambda conn: _deliver(conn, delivery, values, now))
+        evidence = self._evidence_values(delivery)
+        changed = await self._database.write(
+            lambda conn: _deliver(conn, delivery, values, now, evidence)
+        )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
 
@@ -404,6 +438,25 @@ class StoredMailboxes:
             "wrapped_key": message.blob.wrapped_key,
         }
 
+    def _evidence_values(self, delivery: Delivery) -> dict[str, object] | None:
+        evidence, original = delivery.evidence, None
+        if evidence is None:
+            return None
+        original = evidence.original
+        return {
+            "message_id": delivery.message.id,
+            "spool_id": delivery.spool_id,
+            "judged_at": to_milliseconds(evidence.judged_at),
+            "verdict": evidence.verdict,
+            "reason": evidence.reason,
+            "decryption": evidence.decryption,
+            "sealed": seal(self._blobs.key_of(delivery.message.blob), evidence.details),
+            "segment": original.segment if original else None,
+            "offset": original.offset if original else None,
+            "length": original.length if original else None,
+            "wrapped_key": original.wrapped_key if original else None,
+        }
+
     def _message(self, row: Sequence[Any]) -> StoredMessage:
         # Unpacked at once: by name, each column costs a search through the row's keys.
         message_id, sealed, segment, offset, length, wrapped_key = row
@@ -439,7 +492,11 @@ def _is_first(conn: Connection, effect: Mapping[str, object]) -> bool:
 
 
 def _deliver(
-    conn: Connection, delivery: Delivery, message: dict[str, object], now: int
+    conn: Connection,
+    delivery: Delivery,
+    message: dict[str, object],
+    now: int,
+    evidence: dict[str, object] | None = None,
 ) -> list[tuple[int, int]]:
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
@@ -455,6 +512,8 @@ def _deliver(
             continue
         if not changed:
             _KEEP_MESSAGE.do(conn, message)
+            if evidence is not None:
+                _KEEP_EVIDENCE.do(conn, evidence)
         taken = _TAKE_INBOX_UID.first(conn, {"mailbox": mailbox_id})
         if taken is None:
             folders.open_mailbox(conn, mailbox_id, now)

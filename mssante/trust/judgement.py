@@ -17,7 +17,6 @@ from cryptography import x509
 from mssante.trust.anchors import Trust
 from mssante.trust.certificate_addresses import addresses_of, domains_of
 from mssante.trust.opening import Decryption, Opening, SignedLayer
-from mssante.trust.path import Purpose, find_path
 from mssante.trust.refusals import (
     CertificateRefused,
     OutsideValidity,
@@ -25,11 +24,14 @@ from mssante.trust.refusals import (
     Untrusted,
     WrongUsage,
 )
-from mssante.trust.revocation import Freshness, check_revocation
+from mssante.trust.revocation import Freshness
+from mssante.trust.shown import shown, shown_subject
+from mssante.trust.validation import Validate, validate
 from mssante.wire.mime.address_lists import read_addresses
 from mssante.wire.mime.headers import fields
-from mssante.wire.smime.cms import EnvelopedData, SignedData, SignerInfo
-from mssante.wire.smime.decryption import DecryptionKey, has_integrity
+from mssante.wire.mime.scanner import Part
+from mssante.wire.smime.cms import EnvelopedData, Identity, SignedData, SignerInfo
+from mssante.wire.smime.decryption import DecryptionKey, has_integrity, recipients_of
 from mssante.wire.smime.errors import (
     Malformed,
     SignatureInvalid,
@@ -40,9 +42,7 @@ from mssante.wire.smime.limits import DEFAULT_LIMITS, SmimeLimits
 from mssante.wire.smime.protected_headers import protects_headers, to_show_instead, user_fields
 from mssante.wire.smime.signature import bound_contents, identifies, verify
 
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _HEADER_END: Final = re.compile(rb"(?:\A|\n)\r?\n")
-_MAX_SUBJECT: Final = 200
 
 
 @unique
@@ -113,6 +113,8 @@ class Judgement:
     """Of all signed layers, the outermost first."""
     decryption: Decryption | None
     """None where nothing is encrypted, or where it was not come to."""
+    named: tuple[Identity, ...] = field(repr=False)
+    """Whom the outermost encrypted layer that was reached is for."""
     plaintext: bytes | None = field(repr=False)
     """The innermost entity, header and body, once every layer is off; None for a message without
     S/MIME, and where a layer stayed closed."""
@@ -129,6 +131,8 @@ def judge(
     *,
     at: datetime,
     policy: Policy = DEFAULT_POLICY,
+    validated: Validate = validate,
+    root: Part | None = None,
 ) -> Judgement:
     """Open a message as far as the keys allow and judge its signatures.
 
@@ -140,10 +144,14 @@ def judge(
         keys: with which to open it; may be empty.
         at: the instant of the judgement, with offset: the reception's, not the signer's claim.
         policy: of the operator.
+        validated: how a signer's certificate is validated; one that remembers spares most of the
+            work.
+        root: the structure of `message` where it is known, from a door that takes no line end but
+            CRLF.
     """
     opened = Opening(keys, policy.limits)
-    opened.open(message)
-    return _Judge(message, opened, trust, at, policy).judgement()
+    opened.open(message, root)
+    return _Judge(message, opened, trust, at, policy, validated).judgement()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -157,13 +165,20 @@ class _Authors:
 
 class _Judge:
     def __init__(
-        self, message: bytes, opened: Opening, trust: Trust, at: datetime, policy: Policy
+        self,
+        message: bytes,
+        opened: Opening,
+        trust: Trust,
+        at: datetime,
+        policy: Policy,
+        validated: Validate,
     ) -> None:
         self._message = message
         self._opened = opened
         self._trust = trust
         self._at = at
         self._policy = policy
+        self._validate = validated
         self._warnings: list[str] = []
 
     def judgement(self) -> Judgement:
@@ -184,6 +199,7 @@ class _Judge:
             encrypted=opened.looks_encrypted,
             signers=tuple(one for layer in layers for one in layer),
             decryption=opened.decryption,
+            named=_named(opened.layers),
             plaintext=opened.plaintext,
             protected_headers=protected,
             warnings=tuple(dict.fromkeys(self._warnings)),
@@ -247,9 +263,9 @@ class _Judge:
             self._warnings.append("line-endings")
         if signer.signed_octets is None:
             self._warnings.append("no-signed-attributes")
-        path = find_path(certificate, self._trust, data.certificates, Purpose.SIGN, self._at)
-        lists = (*self._trust.revocation_lists, *data.revocation_lists)
-        freshness = check_revocation(path, lists, self._at)
+        path, freshness = self._validate(
+            certificate, self._trust, data.certificates, data.revocation_lists, self._at
+        )
         if freshness is Freshness.UNKNOWN and self._policy.revocation_must_be_known:
             raise Untrusted("revocation-unknown")
         if freshness is not Freshness.GOOD:
@@ -359,6 +375,13 @@ def _word(error: SmimeError | CertificateRefused) -> tuple[Verdict, str]:
             return Verdict.UNTRUSTED, error.reason
 
 
+def _named(layers: Sequence[SignedData | EnvelopedData]) -> tuple[Identity, ...]:
+    for layer in layers:
+        if isinstance(layer, EnvelopedData):
+            return tuple(recipients_of(layer))
+    return ()
+
+
 def _embeds_another(layer: SignedLayer) -> bool:
     """Whether a detached signature carries a content of its own that is not the part beside it."""
     return layer.object.content is not None and layer.object.content not in layer.contents
@@ -404,13 +427,13 @@ def _domains(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def _first_address(certificate: x509.Certificate | None) -> str | None:
     found = _addresses(certificate)
-    return _shown(found[0]) if found else None
+    return shown(found[0]) if found else None
 
 
 def _address_among(certificate: x509.Certificate | None, claimed: Sequence[str]) -> str | None:
     for address in _addresses(certificate):
         if address.lower() in claimed:
-            return _shown(address)
+            return shown(address)
     return _first_address(certificate)
 
 
@@ -419,9 +442,4 @@ def _mismatch(certificate: x509.Certificate | None) -> str:
 
 
 def _subject(certificate: x509.Certificate | None) -> str | None:
-    return None if certificate is None else _shown(certificate.subject.rfc4514_string())
-
-
-def _shown(text: str) -> str:
-    """What a certificate says may end in a header or on a screen: one line, bounded."""
-    return _UNSAFE.sub("", text)[:_MAX_SUBJECT]
+    return None if certificate is None else shown_subject(certificate)

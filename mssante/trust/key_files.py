@@ -1,7 +1,8 @@
-"""Decryption keys from files: a PKCS #12, or PEM with private keys and certificates."""
+"""Private keys with their certificates from files: a PKCS #12, or PEM."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 from mssante.trust.anchors import Unreadable
+from mssante.trust.extensions import extension
+from mssante.trust.path import MAX_PATH, Purpose
 from mssante.wire.smime.decryption import DecryptionKey
 
 _PRIVATE: Final = re.compile(
@@ -33,6 +36,37 @@ def read_keys(files: Iterable[bytes], password: bytes | None = None) -> tuple[De
         Unreadable: a file that is neither of the two forms, a wrong or missing password, a key of a
             kind that opens no mail, a private key without its certificate.
     """
+    return tuple(pair.key for pair in read_pairs(files, password))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPair:
+    """A private key, its certificate and the intermediates that came along."""
+
+    key: DecryptionKey
+    chain: tuple[x509.Certificate, ...] = field(repr=False)
+    """From the issuer upwards, as far as the files go, without a root."""
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """What the key may be used for (RFC 8550 section 4.4.2)."""
+        usage = extension(self.key.certificate, x509.KeyUsage)
+        if usage is None:
+            return tuple(Purpose)
+        found = []
+        if usage.digital_signature or usage.content_commitment:
+            found.append(Purpose.SIGN)
+        if usage.key_encipherment or usage.key_agreement:
+            found.append(Purpose.ENCRYPT)
+        return tuple(found)
+
+
+def read_pairs(files: Iterable[bytes], password: bytes | None = None) -> tuple[ReadPair, ...]:
+    """The same as `read_keys`, with the certificates beside.
+
+    Raises:
+        Unreadable: see `read_keys`.
+    """
     keys: list[RSAPrivateKey | EllipticCurvePrivateKey] = []
     certificates: list[x509.Certificate] = []
     for octets in files:
@@ -45,7 +79,25 @@ def read_keys(files: Iterable[bytes], password: bytes | None = None) -> tuple[De
         certificates += beside
     if certificates and not keys:
         raise Unreadable("the key files hold certificates and no private key")
-    return tuple(_paired(key, certificates) for key in keys)
+    pairs = [_paired(key, certificates) for key in keys]
+    return tuple(ReadPair(pair, _chain(pair.certificate, certificates)) for pair in pairs)
+
+
+def _chain(
+    certificate: x509.Certificate, beside: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    chain: list[x509.Certificate] = []
+    last = certificate
+    while len(chain) < MAX_PATH:
+        issuer = next(
+            (one for one in beside if one.subject == last.issuer and one.subject != one.issuer),
+            None,
+        )
+        if issuer is None or issuer in (certificate, *chain):
+            break
+        chain.append(issuer)
+        last = issuer
+    return tuple(chain)
 
 
 def _read_pem(
@@ -64,10 +116,10 @@ def _read_pem(
 def _read_pkcs12(
     octets: bytes, password: bytes | None
 ) -> tuple[list[PrivateKeyTypes], list[x509.Certificate]]:
-    key, certificate, _ = pkcs12.load_key_and_certificates(octets, password)
+    key, certificate, more = pkcs12.load_key_and_certificates(octets, password)
     if key is None or certificate is None:
         raise ValueError("no key")
-    return [key], [certificate]
+    return [key], [certificate, *more]
 
 
 def _usable(key: PrivateKeyTypes) -> RSAPrivateKey | EllipticCurvePrivateKey:

@@ -65,10 +65,15 @@ class Opening:
         self.looks_encrypted = False
         self.partly_signed = False
 
-    def open(self, message: bytes) -> None:
-        """Peel the message; how it ended is in `failure`, `decryption` and `plaintext`."""
+    def open(self, message: bytes, root: Part | None = None) -> None:
+        """Peel the message; how it ended is in `failure`, `decryption` and `plaintext`.
+
+        Args:
+            message: header and body.
+            root: its structure where it is known, its lines then ending in CRLF.
+        """
         try:
-            entity = self._peel(message)
+            entity = self._peel(message, root)
         except SmimeError as error:
             self.failure = error
             if isinstance(error, NoRecipientKey):
@@ -83,20 +88,23 @@ class Opening:
         last = self.layers[-1] if self.layers else None
         return isinstance(last, EnvelopedData) and self.decryption is None
 
-    def _peel(self, entity: bytes) -> bytes | None:
+    def _peel(self, entity: bytes, root: Part | None) -> bytes | None:
         found_any = False
+        in_crlf = root is not None
         for _ in range(self._limits.max_layers + 1):
-            self.root = scan_entity(entity)
+            self.root = scan_entity(entity, scanned=root)
             self._note_appearance(self.root)
             layer = read_layer(entity, self.root, self._limits)
             if layer is None:
                 self._look_beside(entity, self.root)
                 return entity if found_any else None
             found_any = True
-            inner = self._inside(layer)
+            # A detached content is a piece of what is around it, lines and structure included.
+            in_crlf = in_crlf and layer.detached_content is not None
+            inner = self._inside(layer, in_crlf=in_crlf)
             if inner is None:
                 return None
-            entity = inner
+            entity, root = inner, layer.content_root if inner is layer.detached_content else None
         raise Malformed("nesting-limit")
 
     def _note_appearance(self, root: Part) -> None:
@@ -115,23 +123,25 @@ class Opening:
             self.decryption = Decryption.REFUSE
             raise Malformed("encrypted-part-not-root")
 
-    def _inside(self, layer: Layer) -> bytes | None:
+    def _inside(self, layer: Layer, *, in_crlf: bool) -> bytes | None:
         """What a layer covers, not yet verified; None where that is nothing (certs-only)."""
         match layer.object:
             case SignedData():
-                return self._inside_signed(layer.object, layer.detached_content)
+                return self._inside_signed(layer.object, layer.detached_content, in_crlf=in_crlf)
             case EnvelopedData():
                 return self._decrypted(layer.object)
             case _:
                 return decompress(layer.object, self._limits)
 
-    def _inside_signed(self, data: SignedData, detached: bytes | None) -> bytes | None:
+    def _inside_signed(
+        self, data: SignedData, detached: bytes | None, *, in_crlf: bool
+    ) -> bytes | None:
         self.layers.append(data)
         if detached is None and data.content is None and data.signers:
             raise Malformed("content-absent")
         contents: tuple[bytes, ...] = ()
         if detached is not None:
-            contents = readings(detached)
+            contents = (detached,) if in_crlf else readings(detached)
         elif data.content is not None:
             contents = (data.content,)
         self.signed.append(SignedLayer(data, contents))
@@ -152,6 +162,8 @@ class Opening:
 
 def _signed_reading(data: SignedData, contents: tuple[bytes, ...]) -> bytes:
     """The reading whose digest a signer signed; the canonical one where none did."""
+    if len(contents) == 1:
+        return contents[0]
     for signer in data.signers:
         try:
             return bound_contents(signer, data.content_type, contents)[0]

@@ -20,12 +20,19 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mssante.trust.path import Purpose
 
 ROOT_VALIDITY: Final = timedelta(days=3650)
 LEAF_VALIDITY: Final = timedelta(days=825)
 """Some platforms refuse server certificates that last longer."""
+AUTHORITY_VALIDITY: Final = timedelta(days=3650)
+MAILBOX_VALIDITY: Final = timedelta(days=730)
+LIST_VALIDITY: Final = timedelta(days=3650)
+"""A list of a sandbox's authority is written when something is revoked, and by nothing else."""
 _BACKDATING: Final = timedelta(minutes=5)
 """Clocks of peers differ a little."""
 
@@ -37,14 +44,36 @@ class Credential:
     certificate: x509.Certificate
     key: EllipticCurvePrivateKey = field(repr=False)
 
-    def write(self, certificate_path: Path, key_path: Path) -> None:
-        """Write both as PEM, the key with mode 0600; both durable on return.
+    @classmethod
+    def read(cls, certificate_path: Path, key_path: Path) -> "Credential":
+        """Read both from PEM files.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file is not what it should be, or the two do not belong together.
+        """
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        key = load_pem_private_key(key_path.read_bytes(), None)
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise ValueError(  # noqa: TRY004 - it is the file that is wrong
+                f"{key_path} holds no key on an elliptic curve"
+            )
+        if key.public_key() != certificate.public_key():
+            raise ValueError(f"{key_path} is not the key of {certificate_path}")
+        return cls(certificate, key)
+
+    def write(
+        self, certificate_path: Path, key_path: Path, chain: Sequence[x509.Certificate] = ()
+    ) -> None:
+        """Write both as PEM, the certificate with its `chain`, the key with mode 0600; both durable
+        on return.
 
         Raises:
             FileExistsError: one of them exists; certificates and keys are never overwritten.
         """
         write_new(key_path, key_pem(self.key), mode=0o600)
-        write_new(certificate_path, self.certificate.public_bytes(Encoding.PEM), mode=0o644)
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in (self.certificate, *chain))
+        write_new(certificate_path, pem, mode=0o644)
 
 
 def key_pem(key: EllipticCurvePrivateKey) -> bytes:
@@ -61,19 +90,107 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
         os.fsync(file.fileno())
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in the place of another, whole or not at all; durable on return."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    write_new(draft, content, mode=0o644)
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
 def make_root(name: str, now: datetime) -> Credential:
-    """A self-signed root that may issue leaf certificates only (pathLenConstraint 0)."""
+    """A self-signed root: leaf certificates, and authorities that issue leaves (pathLenConstraint
+    1).
+    """
     key = generate_ec_key(SECP256R1())
     subject = _subject(name)
     builder = (
         _builder(subject, subject, key, now, ROOT_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
         )
     )
     return Credential(builder.sign(key, SHA256()), key)
+
+
+def make_mailbox_authority(root: Credential, name: str, now: datetime) -> Credential:
+    """The authority of mailboxes' certificates: for mail and nothing else, no authority below it.
+
+    With it at hand the root's key can be kept elsewhere.
+    """
+    key = generate_ec_key(SECP256R1())
+    issuer = root.certificate.subject
+    builder = (
+        _builder(_subject(name), issuer, key, now, AUTHORITY_VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key()),
+            critical=False,
+        )
+    )
+    return Credential(builder.sign(root.key, SHA256()), key)
+
+
+def issue_mailbox(
+    authority: Credential, address: str, name: str, purpose: Purpose, now: datetime
+) -> Credential:
+    """A pair for one mailbox and one purpose, without nonRepudiation: what it signs is sealed by the
+    operator for this mailbox, not signed by a person.
+
+    Args:
+        authority: see `make_mailbox_authority`.
+        address: ASCII; the certificate's one alternative name.
+        name: the subject's, for people; never a patient's.
+        purpose: of the key.
+        now: the certificate is valid from a little before.
+    """
+    key = generate_ec_key(SECP256R1())
+    signs = purpose is Purpose.SIGN
+    until = min(now + MAILBOX_VALIDITY, authority.certificate.not_valid_after_utc)
+    builder = (
+        _builder(_subject(name), authority.certificate.subject, key, now, until - now)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=signs, key_agreement=not signs), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(address)]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+            critical=False,
+        )
+    )
+    return Credential(builder.sign(authority.key, SHA256()), key)
+
+
+def revocation_list(
+    authority: Credential, revoked: Sequence[tuple[int, datetime]], number: int, now: datetime
+) -> bytes:
+    """A complete list of an authority in PEM (RFC 5280 section 5), of (serial, since when)."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now - _BACKDATING)
+        .next_update(now + LIST_VALIDITY)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+            critical=False,
+        )
+    )
+    for serial, since in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(authority.key, SHA256()).public_bytes(Encoding.PEM)
 
 
 def issue_server(issuer: Credential, names: Sequence[str], now: datetime) -> Credential:
@@ -147,14 +264,18 @@ def _builder(
 
 
 def _key_usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+    *,
+    digital_signature: bool = False,
+    key_agreement: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
 ) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,
         key_encipherment=False,  # ECDSA keys encipher nothing
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=key_agreement,
         key_cert_sign=key_cert_sign,
         crl_sign=crl_sign,
         encipher_only=False,

@@ -201,3 +201,37 @@ def test_the_process_may_run_under_any_umask(run, tmp_path):
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o700
+
+
+def test_one_professional_signs_with_a_pair_that_the_server_does_not_hold(world, demo, run):
+    pairs = [account["smime"] for account in accounts(world, "professional")]
+    assert pairs[:2] == [None, None]
+    assert all(
+        account["smime"] is None
+        for account in world["accounts"]
+        if account["role"] != "professional"
+    )
+    assert {Path(pairs[2][name]).exists() for name in ("certificate", "key")} == {True}
+    assert stat.S_IMODE(Path(pairs[2]["key"]).stat().st_mode) == 0o600
+    assert run("-c", demo / "mssante.toml", "smime", "list", "--json").json == []
+
+
+def test_the_mailbox_authority_stands_below_the_root_and_is_for_mail_alone(demo):
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    tls = demo / "tls"
+    root, mailboxes = (
+        x509.load_pem_x509_certificate((tls / name).read_bytes())
+        for name in ("ca.pem", "mailbox-ca.pem")
+    )
+    mailboxes.verify_directly_issued_by(root)
+    found = mailboxes.extensions
+    assert found.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    usages = found.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.EMAIL_PROTECTION]
+    assert stat.S_IMODE((tls / "mailbox-ca.key").stat().st_mode) == 0o600
+    for name, issuer in (("ca.crl", root), ("mailbox-ca.crl", mailboxes)):
+        crl = x509.load_pem_x509_crl((tls / name).read_bytes())
+        assert list(crl) == []
+        assert crl.is_signature_valid(issuer.public_key())

@@ -2,23 +2,32 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 
 import make_samples
 import pytest
 from sqlalchemy import select
 
-from mssante.app import Worker, open_stores
+from cryptography import x509
+
+from mssante.app import Worker, mailbox_keys, open_stores
 from mssante.cli.demo_world import PATIENTS
 from mssante.courier import courier as courier_module
 from mssante.courier.courier import Courier
 from mssante.kernel.address import Address
+from mssante.kernel.opaque import new_id
 from mssante.mail.model import Envelope
+from mssante.mail.smime import holder_of
 from mssante.settings import load
 from mssante.storage import versions
 from mssante.storage.journal import Journal
 from mssante.storage.schema.spool import SPOOL
 from mssante.storage.spool import StoredSpool
+from mssante.trust.path import Purpose
+from tests.support import mail_pki
+from tests.support.enveloping import by_ecdh, enveloped_gcm
+from tests.support.mail_pki import Party
 from tests.journeys.instance import Instance, a_message
 
 pytestmark = pytest.mark.timeout(60)
@@ -175,3 +184,101 @@ async def test_what_a_stopped_courier_did_not_begin_is_carried_by_the_next_start
         return (await counted(instance, stores, unique_id))[1] == 1
 
     await until(filed)
+
+
+# --- S/MIME under repetition ---------------------------------------------------------------------
+
+
+def own_spool(stores, spool):
+    """The spool as the door sees it: it seals."""
+    return Worker(stores, [spool]).submission._services.spool
+
+
+async def stored_in(stores, account):
+    """(message, whole content) of each in an account's INBOX, oldest first."""
+    mailbox = await stores.directory.mailbox_by_address(Address.split(account["address"]))
+    inbox = await stores.mailboxes.folder(mailbox.id, "INBOX")
+    rows = (await stores.mailboxes.changes(inbox.number, None)).rows if inbox else []
+    return (
+        [
+            (message, message.prefix + stores.mail_blobs.read(message.blob))
+            async for _, message in stores.mailboxes.messages(inbox.number, rows)
+        ]
+        if inbox
+        else []
+    )
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_repeated_journey_delivers_the_one_seal_that_was_made(world, monkeypatch, done):
+    instance, stores, start = world
+    failing(monkeypatch, stores.mailboxes, "deliver", 2, done=done)
+    spool, courier = await start()
+    envelope, content, _ = a_submission(instance, 20 + done)
+    patient = instance.accounts("patient")[0]
+    before = len(await stored_in(stores, patient))
+    courier.start()
+    entry = await own_spool(stores, spool).accept(replace(envelope, account_id=new_id()), content)
+    sealed = stores.mail_blobs.read(entry.blob)
+    courier.accepted(entry)
+
+    async def carried():
+        return courier.under_way == 0 and not await waiting(spool)
+
+    await until(carried)
+    [*_, (message, whole)] = found = await stored_in(stores, patient)
+    assert len(found) == before + 1
+    assert whole.endswith(sealed)
+    assert b"multipart/signed" in sealed
+    assert b"smime=pass" in message.prefix
+    assert await stores.mailboxes.evidence(message.id) is None  # nothing was judged
+
+
+async def test_the_seal_is_known_after_a_restart(world):
+    instance, stores, start = world
+    spool, courier = await start()
+    await courier.stop()
+    envelope, content, unique_id = a_submission(instance, 24)
+    entry = await own_spool(stores, spool).accept(replace(envelope, account_id=new_id()), content)
+    await spool.close()
+
+    again, _ = await start()
+    [found] = [each for each in await again.due(100) if each.id == entry.id]
+    assert found.envelope.seal == entry.envelope.seal
+    assert found.envelope.seal.address == instance.accounts("professional")[0]["address"]
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_an_opened_message_is_delivered_once_however_often_its_journey_is_repeated(
+    world, monkeypatch, done
+):
+    instance, stores, start = world
+    nurse = instance.accounts("professional")[1]
+    address = Address.split(nurse["address"])
+    mailbox = await stores.directory.mailbox_by_address(address)
+    pair = await mailbox_keys(stores).pair(holder_of(mailbox), Purpose.ENCRYPT)
+    reader = Party(x509.load_der_x509_certificate(pair.certificate), None)
+    inner = b"Content-Type: text/plain\r\n\r\nOpened %d.\r\n" % done
+    content = mail_pki.message(
+        mail_pki.cms_entity(enveloped_gcm(inner, [lambda key: by_ecdh(reader, key)])),
+        sender="dr@hopital-voisin.example",
+    )
+    failing(monkeypatch, stores.mailboxes, "deliver", 3, done=done)
+    spool, courier = await start()
+    before = len(await stored_in(stores, nurse))
+    courier.start()
+    envelope = Envelope(
+        sender=Address("dr", "hopital-voisin.example"), recipients=(address,), account_id=None,
+        mailbox_id=None, client="mx", protocol="ESMTPS", tls="TLSv1.3", operator="CN=mx",
+    )  # fmt: skip
+    courier.accepted(await spool.accept(envelope, content))
+
+    async def carried():
+        return courier.under_way == 0 and not await waiting(spool)
+
+    await until(carried)
+    [*_, (message, whole)] = found = await stored_in(stores, nurse)
+    assert len(found) == before + 1
+    assert whole.endswith(b"Opened %d.\r\n" % done)
+    evidence = await stores.mailboxes.evidence(message.id)
+    assert stores.mail_blobs.read(evidence.original) == content

@@ -15,6 +15,7 @@ from mssante.kernel.ins import Ins, InsOid
 from mssante.kernel.opaque import new_id
 from mssante.kernel.traits import IdentityStatus, Traits
 from mssante.mail.model import Envelope, SpoolEntry
+from mssante.mail.smime import Reach
 from mssante.storage import migrate, versions
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
@@ -82,14 +83,14 @@ class Office:
         )
         return SpoolEntry(new_id(), self.clock.now(), envelope, await self.blobs.put(message))
 
-    async def carry(self, documents, recipients, sender=None, entry=None):
+    async def carry(self, documents, recipients, sender=None, entry=None, reach=Reach.OPEN):
         """Inspect, plan and file a message with these documents, or (content, media type, file name):
         (plan, outcomes, entry).
         """
         attached = (one if isinstance(one, tuple) else a_cda(one) for one in documents)
         message = a_message(*attached)
         entry = entry or await self.entry(message, recipients)
-        plan = await self.clerk.plan(entry, found_in(message), recipients, sender)
+        plan = await self.clerk.plan(entry, found_in(message), recipients, sender, reach)
         return plan, await self.clerk.file(entry, plan), entry
 
 

@@ -10,6 +10,7 @@ from mssante.filing.causes import Cause
 from mssante.kernel.address import Address
 from mssante.kernel.ins import InsOid
 from mssante.kernel.traits import IdentityStatus
+from mssante.mail.smime import Reach
 
 
 async def a_doctor(office, *, feeds_dmp=False):
@@ -254,3 +255,43 @@ async def test_a_message_without_documents_needs_nothing(office):
     plan, outcomes, _ = await office.carry([], [mailbox])
 
     assert (plan.documents, plan.withheld, outcomes) == ((), frozenset(), ())
+
+
+@pytest.mark.parametrize(
+    ("reach", "cause"),
+    [
+        (Reach.SIGNATURE_BAD, Cause.SIGNATURE_NOT_VALID),
+        (Reach.UNUSABLE, Cause.PROTECTION_UNUSABLE),
+        (Reach.NO_KEY, Cause.PROTECTION_UNUSABLE),
+    ],
+)
+async def test_what_nothing_good_vouches_for_is_held(office, reach, cause):
+    patient, mailbox = await office.patient()
+    plan, [outcome], _ = await office.carry([biology()], [mailbox], reach=reach)
+
+    assert (outcome.verdict, outcome.cause) == ("held", cause)
+    assert plan.reach is reach
+    assert await office.documents.entries_of(patient.id) == []
+
+
+@pytest.mark.parametrize("reach", [Reach.OPEN, Reach.UNVOUCHED])
+async def test_what_can_be_relied_on_is_filed(office, reach):
+    _, mailbox = await office.patient()
+    _, [outcome], _ = await office.carry([biology()], [mailbox], reach=reach)
+
+    assert outcome.verdict == "filed"
+
+
+async def test_a_bad_signature_does_not_hide_whom_a_document_is_about(office):
+    _, mailbox = await office.patient(215002)
+    plan, [outcome], _ = await office.carry([biology()], [mailbox], reach=Reach.SIGNATURE_BAD)
+
+    assert plan.withheld == {mailbox.id}
+    assert outcome.cause == Cause.OTHER_PERSON
+
+
+async def test_a_message_that_is_not_to_be_filed_says_nothing_of_its_protection(office):
+    doctor = await a_doctor(office)
+    plan, outcomes, _ = await office.carry([biology()], [doctor], doctor, reach=Reach.NO_KEY)
+
+    assert (plan.reach, outcomes) == (Reach.OPEN, ())

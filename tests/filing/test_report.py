@@ -14,6 +14,7 @@ from mssante.kernel.address import Address
 from mssante.kernel.clock import to_milliseconds
 from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry
+from mssante.mail.smime import Reach
 
 HEADER = b"Subject: Mme PATIENT-DEUX\r\nMessage-ID: <original@client.example>\r\n\r\n"
 PATIENT = Address(a_matricule(215001), "patient.mssante.fr")
@@ -178,3 +179,57 @@ def test_two_causes_with_one_public_text_have_one_public_word(clock):
         words.add(machine["documents"][0]["cause"])
 
     assert words == {"XDSNonIdenticalHash"}
+
+
+# --- what cannot be told -------------------------------------------------------------------------
+
+
+def test_a_content_that_could_not_be_used_is_told_in_one_way_whatever_was_found(clock):
+    outcomes = (
+        (),
+        (an_outcome(clock),),
+        (an_outcome(clock, verdict=Verdict.FILED), an_outcome(clock, 1, cause=Cause.INS_WRONG)),
+    )
+    requests = [a_request(clock, *each, reach=Reach.UNUSABLE) for each in outcomes]
+    requests += [
+        a_request(
+            clock, an_outcome(clock), reach=Reach.UNUSABLE, invisible=True,
+            withheld=frozenset({new_id()}),
+        ),
+        a_request(clock, an_outcome(clock), reach=Reach.UNVOUCHED),
+        a_request(clock, reach=Reach.UNVOUCHED, withheld=frozenset({new_id()})),
+    ]  # fmt: skip
+
+    assert all(needs_report(each, "problems") for each in requests)
+    [content] = {build_report(each) for each in requests}
+    message, text, machine = read(content)
+    assert message["Subject"] == "[KO Alimentation DMP][906] Message du 23/11/2026"
+    assert "le contenu protégé (S/MIME) du message n'a pas pu être exploité" in text
+    assert machine["documents"] == []
+    assert machine["protection"] == "protection-unusable"
+
+
+def test_what_was_encrypted_for_others_is_told_apart(clock):
+    message, text, machine = read(build_report(a_request(clock, reach=Reach.NO_KEY)))
+
+    assert "d'autres clés que celles tenues ici" in text
+    assert "for other keys than those held here" in text
+    assert machine["protection"] == "no-key"
+
+
+@pytest.mark.parametrize("policy", ["problems", "always"])
+def test_what_was_filed_from_an_encrypted_content_that_nobody_signed_is_not_told(clock, policy):
+    request = a_request(clock, an_outcome(clock, verdict=Verdict.FILED), reach=Reach.UNVOUCHED)
+
+    assert not needs_report(request, policy)
+
+
+def test_a_bad_signature_is_told_with_the_documents_that_wait_for_it(clock):
+    outcome = an_outcome(clock, cause=Cause.SIGNATURE_NOT_VALID)
+    message, text, machine = read(
+        build_report(a_request(clock, outcome, reach=Reach.SIGNATURE_BAD))
+    )
+
+    assert "Code 906 : la signature du message n'est pas valide." in text
+    assert machine["documents"][0]["cause"] == "signature-not-valid"
+    assert "protection" not in machine

@@ -46,3 +46,10 @@ def inbox(instance, account):
             _, [(_, raw), *_] = client.fetch(number.decode(), "(BODY.PEEK[])")
             messages.append(email.message_from_bytes(raw, policy=default))
         return messages
+
+
+def inside(received):
+    """What the sender wrote: the seal around it taken off."""
+    return (
+        received.get_payload(0) if received.get_content_type() == "multipart/signed" else received
+    )

@@ -6,7 +6,7 @@ import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import documents_of, inbox, post, subject_of
+from tests.journeys.people import documents_of, inbox, inside, post, subject_of
 from tests.support.archives import LAYOUTS, an_archive
 
 pytestmark = pytest.mark.timeout(180)
@@ -64,7 +64,10 @@ def test_an_archive_of_another_layout_is_delivered_whole_and_its_documents_filed
     send(instance, doctor, patient, an_archive(letter, report))
 
     [received] = [one for one in inbox(instance, patient) if one["Message-ID"] == first]
-    assert [one.get_payload(decode=True) for one in received.iter_attachments()] == [PDF, archive]
+    assert [one.get_payload(decode=True) for one in inside(received).iter_attachments()] == [
+        PDF,
+        archive,
+    ]
     filed = documents_of(instance, patient)
     ours = {key: one for key, one in filed.items() if key.startswith("1.2.250.1.999.50.")}
     assert {key: (one["status"], one["size"]) for key, one in ours.items()} == {

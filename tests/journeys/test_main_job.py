@@ -10,7 +10,7 @@ import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import documents_of, inbox, post, subject_of
+from tests.journeys.people import documents_of, inbox, inside, post, subject_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -69,7 +69,8 @@ async def test_the_patient_reads_the_message_and_finds_the_document(instance):
     received = email.message_from_bytes(bytes(fetched.lines[1]), policy=default)
     assert received["Message-ID"] == sent["Message-ID"]
     assert "auth=pass" in received["Authentication-Results"]
-    [attachment] = received.iter_attachments()
+    assert "smime=pass" in " ".join(received.get_all("Authentication-Results"))
+    [attachment] = inside(received).iter_attachments()
     assert (
         attachment.get_content().encode() == letter or attachment.get_payload(decode=True) == letter
     )

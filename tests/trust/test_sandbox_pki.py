@@ -71,7 +71,7 @@ def test_extensions_are_those_of_the_profile(root, server):
     ca, leaf = root.certificate.extensions, server.certificate.extensions
 
     assert ca.get_extension_for_class(x509.BasicConstraints).critical
-    assert ca.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    assert ca.get_extension_for_class(x509.BasicConstraints).value.path_length == 1
     assert ca.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
     assert not leaf.get_extension_for_class(x509.BasicConstraints).value.ca
     usage = leaf.get_extension_for_class(x509.KeyUsage)

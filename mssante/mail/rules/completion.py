@@ -16,6 +16,8 @@ from mssante.wire.mime.headers import Field, unfold
 
 _BLIND: Final = frozenset({b"bcc", b"resent-bcc"})
 """They name recipients that the others must not see (RFC 5322 section 3.6.3)."""
+VERDICT_FIELD: Final = b"x-mss-smime"
+"""What we found out about S/MIME, lower case; see `mail.trace_fields`."""
 _COMMENT: Final = re.compile(rb"\((?:[^()\\]++|\\.)*+\)")
 _NESTED_COMMENTS: Final = 5
 _AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
@@ -23,7 +25,7 @@ _AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
 
 def completed(header: Header, *, now: datetime, message_id: str, authserv_id: str) -> bytes:
     """The header block with Date and Message-ID added where missing (RFC 6409 sections 8.2, 8.3)
-    and with Bcc, Return-Path and forged Authentication-Results removed.
+    and with Bcc, Return-Path, forged Authentication-Results and a forged verdict removed.
 
     Args:
         header: of the message as it came.
@@ -47,7 +49,7 @@ def completed(header: Header, *, now: datetime, message_id: str, authserv_id: st
 
 def without_forgeries(header: Header, authserv_id: str) -> bytes:
     """The header block without the fields that only we may write: Return-Path (RFC 5321 section
-    4.4) and Authentication-Results under our name (RFC 8601 section 5).
+    4.4), Authentication-Results under our name (RFC 8601 section 5) and the verdict on S/MIME.
     """
     return _without(header, lambda field: _forged(header, field, authserv_id))
 
@@ -65,7 +67,7 @@ def _without(header: Header, to_remove: Callable[[Field], bool]) -> bytes:
 
 def _forged(header: Header, field: Field, authserv_id: str) -> bool:
     name = field.name.lower()
-    if name == b"return-path":
+    if name in (b"return-path", VERDICT_FIELD):
         return True
     return name == b"authentication-results" and _claims(header.value(field), authserv_id)
 

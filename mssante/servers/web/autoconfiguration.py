@@ -4,7 +4,7 @@ The domain is that of the address asked about, else that of the host name asked 
 the same whether or not the address exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -39,6 +39,7 @@ class Autoconfiguration:
         web_port: int,
         main_domain: str,
         patients_allowed: bool,
+        sign: Callable[[bytes], bytes],
     ) -> None:
         """Args:
         service: the ways in.
@@ -48,6 +49,7 @@ class Autoconfiguration:
         web_port: the public port of this listener.
         main_domain: the operator's first domain.
         patients_allowed: whether patients use mail clients at all.
+        sign: signs a profile by the server.
         """
         self._service = service
         self._directory = directory
@@ -56,6 +58,7 @@ class Autoconfiguration:
         self._web_port = web_port
         self._main_domain = main_domain
         self._patients_allowed = patients_allowed
+        self._sign = sign
 
     def routes(self) -> Sequence[BaseRoute]:
         """Where the clients look; paths of Autodiscover in lower case."""
@@ -108,7 +111,7 @@ class Autoconfiguration:
         except ValueError:
             raise HTTPException(404) from None
         return Response(
-            profile,
+            self._sign(profile),
             media_type=apple.MEDIA_TYPE,
             headers={"content-disposition": 'attachment; filename="mail.mobileconfig"'},
         )

@@ -177,3 +177,32 @@ WHITE_LIST_ENTRY: Final = Table(
     Column("description", Text, nullable=False),
     Index("ix_white_list_entry_operator", "operator"),
 )
+
+MAILBOX_KEY: Final = Table(
+    "mailbox_key",
+    METADATA,
+    _key(),
+    _id("mailbox_id", "mailbox.id"),
+    Column("purpose", Text, nullable=False),  # sign, encrypt
+    Column("state", Text, nullable=False),  # active, retired, revoked
+    Column("origin", Text, nullable=False),  # issued, imported
+    Column("fingerprint", LargeBinary(32), nullable=False),  # SHA-256 of the certificate
+    Column("certificate", LargeBinary, nullable=False),  # DER
+    Column("chain", LargeBinary, nullable=False),  # DER of the intermediates, one behind the other
+    Column("sealed", LargeBinary, nullable=False),  # PKCS #8, with the row's own key
+    Column("wrapped_key", LargeBinary, nullable=False),  # the row's own key
+    _instant("not_before"),
+    _instant("not_after"),
+    _instant("created_at"),
+    _instant("revoked_at", nullable=True),
+    Index("ix_mailbox_key_mailbox_id", "mailbox_id", "purpose"),
+    Index("ix_mailbox_key_fingerprint", "fingerprint"),
+    Index(
+        "uq_mailbox_key_active",
+        "mailbox_id",
+        "purpose",
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
+)

@@ -117,3 +117,30 @@ EFFECT: Final = Table(
     Column("at", BigInteger, nullable=False, comment="milliseconds, UTC"),
     sqlite_with_rowid=False,
 )
+
+EVIDENCE: Final = Table(
+    "evidence",
+    METADATA,
+    Column(
+        "message_id",
+        LargeBinary(16),
+        ForeignKey("message.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("spool_id", LargeBinary(16), nullable=False),
+    Column("judged_at", BigInteger, nullable=False, comment="milliseconds, UTC"),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decryption", Text, comment="ok, no-recipient, fail, refuse; NULL: nothing encrypted"),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment="signer and warnings, with the message's blob key",
+    ),
+    Column("segment", Text, comment="of the original, where another message was delivered"),
+    Column("offset", BigInteger),
+    Column("length", BigInteger),
+    Column("wrapped_key", LargeBinary),
+    Index("ix_evidence_spool", "spool_id"),
+)

@@ -17,7 +17,7 @@ _NAMESPACE: Final = UUID("b0a3f4c4-6c8a-5a2e-9f6d-0c5d1f8f7a11")
 
 
 def mail_profile(service: MailService, domain: str, address: str = "") -> bytes:
-    """The profile, as an unsigned property list.
+    """The profile, as a property list that is still to be signed.
 
     Args:
         service: has at least one way in of each direction.

@@ -6,6 +6,7 @@ here: `signature` and `decryption` do that. `asn1crypto` stays behind this modul
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final, TypeVar
 
 from asn1crypto import cms, core
@@ -31,6 +32,8 @@ _DECODER_ERRORS: Final = (
 )
 """What the decoder raises for a structure that is not what its tag promised."""
 
+_MOST_REMEMBERED: Final = 8192
+"""Octets of a certificate that is kept in memory."""
 Value = TypeVar("Value")
 
 
@@ -249,11 +252,21 @@ def _readable(load: Callable[[bytes], Value], encodings: Iterable[bytes]) -> Ite
 
 
 def _load_certificate(encoding: bytes) -> x509.Certificate:
+    """The same few certificates come with most messages: they are remembered, but for huge ones."""
+    return (
+        _remembered(encoding) if len(encoding) <= _MOST_REMEMBERED else _read_certificate(encoding)
+    )
+
+
+def _read_certificate(encoding: bytes) -> x509.Certificate:
     """The library reads names and dates late: what is broken must show itself here."""
     certificate = x509.load_der_x509_certificate(encoding)
     _ = certificate.subject, certificate.issuer
     _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return certificate
+
+
+_remembered: Final = lru_cache(maxsize=512)(_read_certificate)
 
 
 def _load_list(encoding: bytes) -> x509.CertificateRevocationList:

@@ -6,7 +6,7 @@ by one that depends on a secret, and the content is still tried, so that time te
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mssante.wire.smime.cms import (
     Algorithm,
     EnvelopedData,
+    Identity,
     KeyAgreement,
     KeyTransport,
     decoded,
@@ -100,6 +101,16 @@ class DecryptionKey:
 def has_integrity(enveloped: EnvelopedData) -> bool:
     """Whether the cipher itself detects a changed content."""
     return enveloped.tag is not None
+
+
+def recipients_of(enveloped: EnvelopedData) -> Iterator[Identity]:
+    """Whom the content is for, as far as the kinds of recipient are known."""
+    for recipient in enveloped.recipients:
+        if isinstance(recipient, KeyTransport):
+            yield recipient.recipient
+        else:
+            for identity, _ in recipient.wrapped_keys:
+                yield identity
 
 
 def decrypt(enveloped: EnvelopedData, keys: Sequence[DecryptionKey]) -> bytes:

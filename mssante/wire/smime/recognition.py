@@ -6,7 +6,7 @@ too, to be reported and never opened: decrypting beside clear parts is how EFAIL
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 from typing import Final
 
@@ -46,6 +46,8 @@ class Layer:
     object: CmsObject
     detached_content: bytes | None
     """Of a multipart/signed: its first part, headers included, exactly as it stands."""
+    content_root: Part | None = None
+    """The structure of `detached_content`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,21 @@ def appearance(root: Part) -> Appearance | None:
     return Appearance.SIGNED if hint in _SIGNED_HINTS else Appearance.CMS
 
 
-def scan_entity(entity: bytes, limits: MimeLimits = MIME_LIMITS) -> Part:
+def scan_entity(
+    entity: bytes, limits: MimeLimits = MIME_LIMITS, *, scanned: Part | None = None
+) -> Part:
     """The structure of an entity whose meaning must not depend on the reader.
+
+    Args:
+        entity: header and body.
+        limits: of the structure.
+        scanned: the structure, where it is known already.
 
     Raises:
         Malformed: duplicate-content-type, nesting-limit, or another limit of MIME.
     """
     try:
-        root = scan(entity, limits)
+        root = scan(entity, limits) if scanned is None else scanned
     except MimeError as error:
         raise Malformed(error.fault.value) from None
     names = [field.name.lower() for field in fields(entity[: root.body_start])]
@@ -112,7 +121,23 @@ def read_layer(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) 
     found = _read_object(entity, signature, limits)
     if not isinstance(found, SignedData):
         raise Malformed("signature-is-no-signature")
-    return Layer(found, entity[content.header_start : content.body_stop])
+    return Layer(
+        found,
+        entity[content.header_start : content.body_stop],
+        _moved(content, content.header_start),
+    )
+
+
+def _moved(part: Part, by: int) -> Part:
+    """A part of a message as an entity of its own: its offsets count from its own beginning."""
+    return replace(
+        part,
+        header_start=part.header_start - by,
+        body_start=part.body_start - by,
+        body_stop=part.body_stop - by,
+        children=[_moved(child, by) for child in part.children],
+        message=None if part.message is None else _moved(part.message, by),
+    )
 
 
 def beside(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) -> Beside:

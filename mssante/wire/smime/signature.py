@@ -75,8 +75,10 @@ def readings(content: bytes) -> tuple[bytes, ...]:
 
     RFC 8551 section 3.1.1 wants CRLF; a binary part may hold other line ends and be signed so.
     """
-    canonical = _BREAK.sub(b"\r\n", content)
-    return (canonical,) if canonical == content else (canonical, content)
+    feeds = content.count(b"\n")
+    if feeds == content.count(b"\r") == content.count(b"\r\n"):
+        return (content,)
+    return (_BREAK.sub(b"\r\n", content), content)
 
 
 def identifies(identity: Identity, certificate: x509.Certificate) -> bool:

@@ -188,11 +188,15 @@ def parameters_unbounded(value: bytes) -> None:
 )
 def test_reading_is_linear_in_the_length(work, piece, start):
     size = 50_000 // len(piece)
-    once = seconds(work, start + piece * size)
-    four_times = seconds(work, start + piece * (4 * size))
-
-    # Quadratic work would take sixteen times as long; a floor keeps the clock's grain out.
-    assert four_times < 10 * max(once, 0.005)
+    ratios = []
+    for _ in range(5):  # a machine with other work is slow by chance, quadratic work always
+        once = seconds(work, start + piece * size)
+        four_times = seconds(work, start + piece * (4 * size))
+        # Quadratic work would take sixteen times as long; a floor keeps the clock's grain out.
+        ratios.append(four_times / max(once, 0.005))
+        if ratios[-1] < 10:
+            return
+    raise AssertionError(f"not linear: {ratios}")
 
 
 def test_continued_parameters_are_put_together_in_linear_time():
