@@ -110,9 +110,9 @@ class Health:
         if self.disk_free() < self._thresholds.least_free_octets:
             found.append("disk-low")
         reasons = sorted(found)
+        if reasons != self._last[1]:  # who asks every few seconds fills no log
+            _LOG.warning("readiness changed", extra={"reasons": ", ".join(reasons) or "none"})
         self._last = (time.monotonic(), reasons)
-        if reasons:
-            _LOG.warning("not ready", extra={"reasons": ", ".join(reasons)})
         return reasons
 
     def disk_free(self) -> int:
@@ -168,7 +168,7 @@ class Health:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await work
         except Exception as failure:  # noqa: BLE001 - whatever it is, it does not work
-            _LOG.warning("a check failed", extra={"check": reason, "why": type(failure).__name__})
+            _LOG.info("a check failed", extra={"check": reason, "why": type(failure).__name__})
             return [reason]
         return []
 
