@@ -377,6 +377,12 @@ class Worker:
     ) -> WebServer:
         stores, settings = self._stores, self._stores.settings
         public = public_address(settings, "https")
+        # A context of its own: it says by ALPN which protocol is spoken here.
+        self._web_tls = server_context(
+            settings.tls.certificate,
+            settings.tls.key,
+            on_handshake=partial(meters.handshake, "web"),
+        )
         self._web_audit = CondensedAudit(audit_log, stores.clock)
         autoconfiguration = Autoconfiguration(
             mail_service(settings),
@@ -407,11 +413,7 @@ class Worker:
                 [*autoconfiguration.routes(), *monitoring.routes()],
                 request_bytes=settings.web.request_bytes,
             ),
-            server_context(
-                settings.tls.certificate,
-                settings.tls.key,
-                on_handshake=partial(meters.handshake, "web"),
-            ),
+            self._web_tls,
             limits=WebLimits(
                 request_seconds=settings.web.request_seconds,
                 idle_seconds=settings.web.idle_seconds,
