@@ -17,10 +17,14 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from importlib import metadata
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
+from mssante.access.audit_log import CondensedAudit
 from mssante.access.authentication import Authenticator
 from mssante.access.budgets import Budgets, Use, Who
 from mssante.access.passwords import Argon2Cost, Passwords
@@ -50,13 +54,22 @@ from mssante.mail.sealing import SealingSpool
 from mssante.mail.smime import SecureMail
 from mssante.renewal import Fetcher, FileWatch, Renewable
 from mssante.servers import logs
+from mssante.servers.counting import CountingCourier
+from mssante.servers.health import Health, Subjects, Thresholds
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.listener import ImapServer
 from mssante.servers.limits import ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Memory, Meters
+from mssante.servers.sampling import Sampler, Waiting
 from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
+from mssante.servers.web.application import application
+from mssante.servers.web.autoconfiguration import Autoconfiguration
+from mssante.servers.web.limits import WebLimits
+from mssante.servers.web.listener import WebServer
+from mssante.servers.web.monitoring import Monitoring
 from mssante.settings import Settings, route_of
 from mssante.storage import trust_files, versions
 from mssante.storage.audit import StoredAuditLog
@@ -81,9 +94,12 @@ from mssante.trust.dkim_keys import read_dkim_key
 from mssante.trust.mailbox_keys import MailboxKeys, read_authority
 from mssante.trust.peer_tls import PeerTls
 from mssante.trust.peers import PeerJudge, PeerPolicy
+from mssante.trust.server_signature import signed_by_server
+from mssante.trust.tls import OnHandshake
 from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
 from mssante.trust.whitelist import AgeLimit
+from mssante.wire.autoconfig.model import Endpoint, MailService
 from mssante.wire.smime.signing_template import SignatureTemplate
 
 _LOG: Final = logging.getLogger(__name__)
@@ -213,12 +229,30 @@ def hold_slot(layout: Layout, slot: str, seconds: float = _SLOT_SECONDS) -> Iter
 class Worker:
     """One worker process's services: what listens, what carries, what serves the mailboxes."""
 
-    def __init__(self, stores: Stores, spools: Sequence[StoredSpool]) -> None:
-        """`spools`: this worker's own first, then those of slots that nobody serves any more."""
+    def __init__(
+        self,
+        stores: Stores,
+        spools: Sequence[StoredSpool],
+        memory: Memory | None = None,
+        number: int = 0,
+    ) -> None:
+        """Args:
+        stores: the opened stores.
+        spools: this worker's own first, then those of slots that nobody serves any more.
+        memory: where all workers count; by default this one's alone.
+        number: of this worker's page in it.
+        """
         settings, operator = stores.settings, stores.settings.operator
         self._stores = stores
         self._spools = spools
-        self._tls = server_context(settings.tls.certificate, settings.tls.key)
+        numbers = memory or Memory()
+        meters = Meters(numbers.page(number))
+        counting = CountingCourier(meters, stores.clock)
+        self._tls = server_context(
+            settings.tls.certificate,
+            settings.tls.key,
+            on_handshake=partial(meters.handshake, "members"),
+        )
         self.peers = PeerJudge(
             trust_files.peer_trust(settings),
             PeerPolicy(
@@ -234,10 +268,12 @@ class Worker:
             stores.clock,
             patients_allowed=settings.access.patients_allowed,
             remember_for=timedelta(seconds=settings.access.cache_seconds),
+            on_attempt=meters.signed_in,
         )
         policy = policy_of(stores)
         journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
-        self._peer_tls = trust_files.peer_tls(settings)
+        self._count_operators: OnHandshake = partial(meters.handshake, "operators")
+        self._peer_tls = trust_files.peer_tls(settings, self._count_operators)
         self._carrier = carrier_of(stores, lambda: self._peer_tls, self.peers)
         self.relays = RelayCourier(
             RelayServices(
@@ -250,6 +286,7 @@ class Worker:
                 operator=journey_operator.postmaster,
                 operator_name=journey_operator.name,
                 per_domain=settings.relay.per_domain,
+                events=counting,
             ),
             [spool.relays for spool in spools],
         )
@@ -273,6 +310,7 @@ class Worker:
                 report_policy=settings.filing.report,
                 dkim=dkim_signer(settings),
                 on_ordered=self.relays.ordered,
+                events=counting,
             ),
             spools,
         )
@@ -286,7 +324,7 @@ class Worker:
             total=settings.limits.connections,
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
-        memory = ByteBudget()
+        budget = ByteBudget()
         limits = AdmissionLimits(
             max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
         )
@@ -296,7 +334,8 @@ class Worker:
             "clock": stores.clock,
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
             "connections": connections,
-            "memory": memory,
+            "memory": budget,
+            "meters": meters,
             "keeper": lambda: OverflowKeeper(stores.layout.directory),
             "budgets": Budgets(
                 StoredUsage(stores.databases["directory"]), stores.clock, limits_of(settings)
@@ -349,7 +388,77 @@ class Worker:
                 max_connections=settings.limits.connections,
                 seconds_of_silence=settings.limits.imap_idle_seconds,
             ),
-            memory,
+            budget,
+        )
+        self._health = health_of(stores, numbers, f"w{number}")
+        self.web = self._web_server(meters, numbers, connections, audit_log)
+        self._sampler = Sampler(
+            meters,
+            stores.clock,
+            {
+                "submission": lambda: self.submission.open_sessions,
+                "reception": lambda: self.reception.open_sessions,
+                "imap": lambda: self.imap.connections,
+                "web": lambda: self.web.open_sessions,
+            },
+            {
+                "here": [partial(_waiting_here, spool) for spool in spools],
+                "relay": [partial(_waiting_to_go, spool) for spool in spools],
+            },
+        )
+
+    def _web_server(
+        self,
+        meters: Meters,
+        numbers: Memory,
+        connections: ConnectionLimits,
+        audit_log: StoredAuditLog,
+    ) -> WebServer:
+        stores, settings = self._stores, self._stores.settings
+        public = public_address(settings, "https")
+        # A context of its own: it says by ALPN which protocol is spoken here.
+        self._web_tls = server_context(
+            settings.tls.certificate,
+            settings.tls.key,
+            on_handshake=partial(meters.handshake, "web"),
+        )
+        self._web_audit = CondensedAudit(audit_log, stores.clock)
+        autoconfiguration = Autoconfiguration(
+            mail_service(settings),
+            stores.directory,
+            stores.clock,
+            web_host=public.host,
+            web_port=public.port,
+            main_domain=settings.operator.domain,
+            patients_allowed=settings.access.patients_allowed,
+            sign=lambda profile: signed_by_server(
+                profile,
+                settings.tls.certificate.read_bytes(),
+                settings.tls.key.read_bytes(),
+                stores.clock.now(),
+            ),
+        )
+        monitoring = Monitoring(
+            self._health,
+            numbers,
+            stores.clock,
+            self._web_audit,
+            version=metadata.version("mssante"),
+            networks=[ip_network(text) for text in settings.monitoring.networks],
+            token_file=settings.monitoring.token_file,
+        )
+        return WebServer(
+            application(
+                [*autoconfiguration.routes(), *monitoring.routes()],
+                request_bytes=settings.web.request_bytes,
+            ),
+            self._web_tls,
+            limits=WebLimits(
+                request_seconds=settings.web.request_seconds,
+                idle_seconds=settings.web.idle_seconds,
+            ),
+            connections=connections,
+            meters=meters,
         )
 
     def renewables(self) -> list[Renewable]:
@@ -358,10 +467,11 @@ class Worker:
 
         def members() -> Callable[[], None]:
             server_context(tls.certificate, tls.key)  # a pair that is broken changes nothing
-            return lambda: self._tls.load_cert_chain(tls.certificate, tls.key)
+            return partial(self._renew_tls, tls.certificate, tls.key)
 
         def operators() -> Callable[[], None]:
-            return partial(self._renew_peer_tls, trust_files.peer_tls(settings))
+            own = trust_files.peer_tls(settings, self._count_operators)
+            return partial(self._renew_peer_tls, own)
 
         def peers() -> Callable[[], None]:
             return partial(self.peers.renew, trust_files.peer_trust(settings))
@@ -380,6 +490,10 @@ class Worker:
             ),
         ]
 
+    def _renew_tls(self, certificate: Path, key: Path) -> None:
+        for context in (self._tls, self._web_tls):
+            context.load_cert_chain(certificate, key)
+
     def _renew_peer_tls(self, tls: PeerTls) -> None:
         self._peer_tls = tls
         self.reception.renew(tls)
@@ -391,12 +505,15 @@ class Worker:
         self.mailboxes.start()
         self.courier.start()
         self.relays.start()
+        await self._sampler.start()
         for name, sockets in listening.items():
             implicit = name in ("submissions", "imaps")
             if name in ("submission", "submissions"):
                 await self.submission.start(sockets, implicit_tls=implicit)
             elif name == "smtp":
                 await self.reception.start(sockets, implicit_tls=False)
+            elif name == "https":
+                await self.web.start(sockets)
             else:
                 for sock in sockets:
                     await self.imap.listen(sock, implicit_tls=implicit)
@@ -405,6 +522,8 @@ class Worker:
         """Accept nothing more, let what is under way end, keep the rest for the next start."""
         async with AsyncExitStack() as steps:  # the last first; each even if one before it fails
             steps.push_async_callback(self.authenticator.flush)
+            steps.push_async_callback(self._web_audit.flush)
+            steps.push_async_callback(self._sampler.close)
             steps.push_async_callback(self.mailboxes.close)
             steps.push_async_callback(self._carrier.close)
             steps.push_async_callback(
@@ -415,10 +534,12 @@ class Worker:
 
     async def _close_doors(self) -> None:
         grace = self._stores.settings.workers.stop_seconds / 2
+        self._health.stopping()
         for outcome in await asyncio.gather(
             self.submission.stop(grace_seconds=grace),
             self.reception.stop(grace_seconds=grace),
             self.imap.close(grace=grace),
+            self.web.stop(grace_seconds=grace),
             return_exceptions=True,
         ):
             if isinstance(outcome, BaseException):
@@ -466,6 +587,67 @@ def list_age(stores: Stores) -> AgeLimit:
     """The age from which the white list is believed no more; for both doors to other operators."""
     hours = stores.settings.trust.max_age_hours
     return AgeLimit(stores.white_list, stores.clock, timedelta(hours=hours) if hours else None)
+
+
+async def _waiting_here(spool: StoredSpool) -> Waiting:
+    return Waiting(*await spool.census())
+
+
+async def _waiting_to_go(spool: StoredSpool) -> Waiting:
+    return Waiting(*await spool.relays.census())
+
+
+def public_address(settings: Settings, listener: str) -> Endpoint:
+    """What clients of a listener are told to connect to."""
+    operator, chosen = settings.operator, getattr(settings.listeners, listener)
+    host = chosen.public_host or operator.public_host or operator.domain
+    return Endpoint(host, chosen.public_port or chosen.port)
+
+
+def mail_service(settings: Settings) -> MailService:
+    """What mail clients are told of this instance."""
+
+    def told(listener: str) -> Endpoint | None:
+        is_open: bool = getattr(settings.listeners, listener).enabled
+        return public_address(settings, listener) if is_open else None
+
+    return MailService(
+        settings.operator.name or settings.operator.domain,
+        imaps=told("imaps"),
+        imap=told("imap"),
+        submissions=told("submissions"),
+        submission=told("submission"),
+        user_name=settings.web.user_name,
+    )
+
+
+def health_of(stores: Stores, numbers: Memory, slot: str) -> Health:
+    """What tells whether the instance is ready."""
+    settings, monitoring = stores.settings, stores.settings.monitoring
+
+    async def nothing(database: Database) -> None:
+        await database.write(lambda _conn: None)
+
+    return Health(
+        Subjects(
+            data=settings.storage.directory,
+            slot=slot,
+            databases={name: partial(nothing, each) for name, each in stores.databases.items()},
+            certificates={
+                "members": settings.tls.certificate,
+                "operators": settings.tls.operator_certificate,
+            },
+            white_list=list_age(stores),
+        ),
+        Thresholds(
+            least_free_octets=monitoring.least_free_megabytes * 1_000_000,
+            late=timedelta(minutes=monitoring.late_minutes),
+            certificate=timedelta(days=monitoring.certificate_days),
+            white_list="reception" in settings.workers.roles,
+        ),
+        numbers,
+        stores.clock,
+    )
 
 
 def carrier_of(stores: Stores, tls: Callable[[], PeerTls], peers: PeerJudge) -> SmtpCarrier:
@@ -562,6 +744,7 @@ def run_worker(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
+    memory: Memory | None = None,
 ) -> int:
     """Be one worker process until SIGTERM.
 
@@ -571,6 +754,7 @@ def run_worker(
         slots: those of all workers; the first one's adopts the spools of former slots.
         listening: sockets that the supervisor bound.
         ready: called once, when every listener accepts.
+        memory: where all workers of the instance count.
 
     Returns:
         The process's exit code.
@@ -592,8 +776,11 @@ def run_worker(
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
         is_first = slot == slots[0]
+        page = (memory, list(slots).index(slot))
         try:
-            uvloop.run(_serve(settings, [slot, *adopted], listening, ready, is_first=is_first))
+            uvloop.run(
+                _serve(settings, [slot, *adopted], listening, ready, page, is_first=is_first)
+            )
         except Unreadable as error:  # a file that was good when the instance started
             _LOG.error("this worker cannot start", extra={"why": str(error)})
             return 1
@@ -605,6 +792,7 @@ async def _serve(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
+    page: tuple[Memory | None, int],
     *,
     is_first: bool,
 ) -> None:
@@ -615,7 +803,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings, f"{slots[0]}b", hear))
         spools = [await _open_spool(stack, stores, slot) for slot in slots]
-        worker = Worker(stores, spools)
+        worker = Worker(stores, spools, *page)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
         upkeep = Upkeep(

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ DATABASE_URL_VARIABLE: Final = "MSSANTE_DATABASE_URL"
 MAX_FILE: Final = 1 << 20
 """A settings file is small; a larger one is a mistake."""
 
-Role = Literal["submission", "reception", "imap"]
+Role = Literal["submission", "reception", "imap", "web"]
 """What a worker can do; the other roles of the design come with their listeners."""
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -58,6 +59,8 @@ class Operator:
     """Human name, shown in reports; the domain when empty."""
     oid_arc: str = ""
     """OID under which this instance numbers its repositories and sources (at most 48 characters)."""
+    public_host: str = ""
+    """The name under which clients and other operators reach this server; the domain when empty."""
     sandbox: bool = False
     """Synthetic data only: test INS are accepted and no reason is asked for reading documents."""
     private_fields: tuple[str, ...] = (
@@ -78,6 +81,10 @@ class Listener:
     host: str = "*"
     """An address, a host name, or ``*`` for every interface."""
     enabled: bool = True
+    public_host: str = ""
+    """What clients are told to connect to; ``operator.public_host`` when empty."""
+    public_port: int = _bounded(0, 0, 65_535)
+    """The same; 0: `port`. For where a packet filter forwards another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Listeners:
     """IMAP, STARTTLS before authentication."""
     imaps: Listener = Listener(993)
     """IMAP, implicit TLS (RFC 8314)."""
+    https: Listener = Listener(443)
+    """HTTPS: how mail clients set themselves up, health and metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +296,36 @@ class Indicators:
 
 
 @dataclass(frozen=True, slots=True)
+class Web:
+    """What the web listener tells and takes: ``[web]``."""
+
+    user_name: Literal["address", "local-part"] = "address"
+    """What mail clients are told to sign in with; a login is the local part unless it was chosen."""
+    request_bytes: int = _bounded(65_536, 4_096, 268_435_456)
+    """Largest body of a request."""
+    request_seconds: int = _bounded(30, 1, 3_600)
+    """How long a client may take to send a request, and to be answered."""
+    idle_seconds: int = _bounded(15, 1, 3_600)
+    """Silence between two requests that ends a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Who may ask how the instance is, and when it calls itself not ready: ``[monitoring]``."""
+
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that may ask without a token."""
+    token_file: Path = Path("keys/monitoring.token")
+    """Holds a token of 20 characters or more that lets anybody ask; no such file: nobody else."""
+    least_free_megabytes: int = _bounded(512, 1, 1_000_000)
+    """Not ready when the disk of the data has less."""
+    late_minutes: int = _bounded(15, 1, 1_440)
+    """Not ready when an accepted message waits here, not held, for longer."""
+    certificate_days: int = _bounded(0, 0, 90)
+    """Not ready so many days before a certificate of ours expires."""
+
+
+@dataclass(frozen=True, slots=True)
 class Logging:
     """``[logging]``: JSON lines on standard error, never contents, secrets or INS."""
 
@@ -324,6 +363,8 @@ class Settings:
     access: Access = Access()
     filing: Filing = Filing()
     indicators: Indicators = Indicators()
+    web: Web = Web()
+    monitoring: Monitoring = Monitoring()
     logging: Logging = Logging()
     workers: Workers = Workers()
 
@@ -519,6 +560,8 @@ def _contradictions(settings: Settings) -> list[str]:
     ]
     if settings.screening.clamd and not _CLAMD.match(settings.screening.clamd):
         problems.append("screening.clamd: must be unix:/path or host:port")
+    problems += _public_name_problems(settings)
+    problems += _network_problems(settings.monitoring)
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
@@ -547,6 +590,29 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return parts.scheme in schemes and bool(parts.hostname) and parts.username is None
     except ValueError:
         return False
+
+
+def _public_name_problems(settings: Settings) -> list[str]:
+    """RFC 9525 identifies a server by name: what clients are told must be one (or an address)."""
+    named = {"operator.public_host": settings.operator.public_host}
+    for each in dataclasses.fields(Listeners):
+        listener: Listener = getattr(settings.listeners, each.name)
+        named[f"listeners.{each.name}.public_host"] = listener.public_host
+    return [
+        f"{path}: {name!r} is not a host name in lower case"
+        for path, name in named.items()
+        if name and not _is_domain(name)
+    ]
+
+
+def _network_problems(monitoring: Monitoring) -> list[str]:
+    problems = []
+    for text in monitoring.networks:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            problems.append(f"monitoring.networks: {error}")
+    return problems
 
 
 _CLAMD: Final = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]+):[0-9]{1,5}\Z")

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from mssante.app import Listening, check_stores, prepare, run_worker
+from mssante.servers.metrics import HEARTBEAT, STARTS, Counter, Memory
+from mssante.servers.service_manager import ServiceManager
 from mssante.settings import Listener, Role, Settings
 from mssante.storage import trust_files
 from mssante.trust.anchors import Unreadable
@@ -41,11 +43,15 @@ _BIND_SECONDS: Final = 15.0
 _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
 _NO_FORK_PAUSE: Final = 1.0
+_LOOK_SECONDS: Final = 5.0
+_ALL_SILENT_SECONDS: Final = 60.0
+"""When no worker has told of itself for so long, the service hangs: its watchdog may end it."""
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
     "reception": ("smtp",),
     "imap": ("imap", "imaps"),
+    "web": ("https",),
 }
 """The listeners of each role, by their names in the settings."""
 
@@ -76,6 +82,10 @@ class Supervisor:
         self._stopping = False
         self._renewing = False
         """The workers are to load their certificates again."""
+        # Made before the first worker: they all inherit it.
+        self._memory = Memory(workers)
+        self._starts = Counter(self._memory.supervisor, STARTS)
+        self._manager = ServiceManager()
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
         self._lock = -1
@@ -137,15 +147,22 @@ class Supervisor:
 
     def _renew(self) -> None:
         self._renewing = False
+        self._manager.reloading()
         for pid in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
+        # Nobody waits for them: they serve all the while, and what is broken changes nothing.
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        self._manager.ready(f"{len(self._slots)} workers")
 
     def _start(self, slot: str, ready: int, *, pause: float) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._become_worker(slot, ready, parent)
+        self._starts.add()
         self._workers[pid] = _Worker(slot, pid, time.monotonic(), pause)
 
     def _become_worker(self, slot: str, ready: int, parent: int) -> None:
@@ -167,6 +184,7 @@ class Supervisor:
                 self._slots,
                 self._sockets,
                 lambda: _tell(ready),
+                self._memory,
             )
         except BaseException:  # noqa: BLE001 - the last frame of this process
             _LOG.exception("a worker failed")
@@ -196,6 +214,7 @@ class Supervisor:
                 for address in {bound.getsockname()[:2] for bound in sockets[:1]}
             )
             announce(f"ready: {len(self._slots)} workers, {ports}")
+            self._tell_ready()
 
     def _watch(self, ready: int) -> None:
         while not self._stopping:
@@ -204,12 +223,16 @@ class Supervisor:
                 if at <= now:
                     del self._due[slot]
                     self._restart(slot, ready, pause)
-            select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
+            pause = min(_LOOK_SECONDS, self._manager.watchdog_seconds or _LOOK_SECONDS)
+            select.select([self._wake[0]], [], [], 0.2 if self._due else pause)
             self._drain()
             if self._renewing:
                 self._renew()
             for dead in self._reap():
                 self._replace(dead)
+            if time.monotonic() - max(self._memory.of_each_worker(HEARTBEAT)) < _ALL_SILENT_SECONDS:
+                self._manager.alive()
+        self._manager.stopping()
         self._stop_workers()
 
     def _restart(self, slot: str, ready: int, pause: float) -> None:

@@ -26,6 +26,7 @@ from mssante.cli import (
     reload,
     serve,
     smime,
+    systemd,
     trace,
     trust,
 )
@@ -64,6 +65,7 @@ app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
+app.add_typer(systemd.app)
 app.add_typer(trust.app)
 app.command()(indicators.indicators)
 app.command()(init.init)

@@ -147,7 +147,10 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
         pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
     pki.write_new(settings.relay.dkim_key, new_key_pem(), mode=0o600)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
-    names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
+    domains = [domain, *settings.operator.patient_domains]
+    # Where mail clients look for their settings.
+    looked_for = [f"{label}.{each}" for each in domains for label in ("autoconfig", "autodiscover")]
+    names = list(dict.fromkeys([*own, *domains, *looked_for]))
     server = pki.issue_server(root, names, now)
     server.write(settings.tls.certificate, settings.tls.key)
     operator = pki.issue_operator(
@@ -235,6 +238,8 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             f'patient_domains = ["patient.{domain}"]',
             patients_elsewhere_line([]),
             f"postmaster = {json.dumps(f'{ORGANISATION[2]}@{domain}')}",
+            "# The demo's domains are invented: its clients are on this machine.",
+            'public_host = "localhost"',
             "sandbox = true",
         ]
     host = "127.0.0.1" if demo else "*"

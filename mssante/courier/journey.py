@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.courier.events import CourierEvents, Unheard
 from mssante.courier.reports import Report, Reports
 from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.directory.ports import Directory
@@ -119,6 +120,7 @@ class Journey:
     """None: what goes to other operators bears no DKIM signature."""
     on_ordered: Callable[[], None]
     """Called when messages to other operators were put into the queue."""
+    events: CourierEvents = field(default_factory=Unheard)
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
@@ -156,7 +158,7 @@ class Journey:
                 ),
                 plan,
             ),
-            self.clerk.file(entry, plan),
+            self._file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
         )
@@ -220,6 +222,7 @@ class Journey:
     async def _deliver(self, sending: "_Sending", plan: FilingPlan) -> None:
         entry, opened = sending.entry, sending.opened
         receiving = [m for m in sending.routed.mailboxes if m.id not in plan.withheld]
+        count = len(receiving)
         for one in opened.variants:
             theirs = [each for each in receiving if each.id in one.variant.mailbox_ids]
             receiving = [each for each in receiving if each.id not in one.variant.mailbox_ids]
@@ -233,6 +236,8 @@ class Journey:
             if gone.mailbox_id is not None
         }
         await self._put(sending, opened.passage.finding, message, receiving, refused=refused)
+        if count:
+            self.events.delivered(entry, count)
 
     async def _put_variant(
         self, sending: "_Sending", one: OpenedVariant, mailboxes: Sequence[Mailbox]
@@ -326,6 +331,12 @@ class Journey:
                 **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
             },
         )
+
+    async def _file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
+        outcomes = await self.clerk.file(entry, plan)
+        if outcomes:
+            self.events.filed(entry, outcomes)
+        return outcomes
 
     async def _relay(
         self,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from mssante.trust.peer_tls import TlsFailed
-from mssante.trust.tls import harden
+from mssante.trust.tls import OnHandshake, harden
 
 HANDSHAKE_SECONDS: Final = 20.0
 """How long a client may take for its handshake."""
@@ -13,7 +13,9 @@ SHUTDOWN_SECONDS: Final = 5.0
 """How long a client may take to answer our closing of TLS."""
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(
+    certificate: Path, key: Path, *, on_handshake: OnHandshake | None = None
+) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
     Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
@@ -22,6 +24,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     Args:
         certificate: PEM file, our certificate first, then its chain.
         key: PEM file of the private key, unencrypted.
+        on_handshake: told of each handshake how it ended.
 
     Raises:
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
@@ -30,6 +33,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
+    if on_handshake is not None:
+        context.sslobject_class = _telling(on_handshake)
     return context
 
 
@@ -43,3 +48,20 @@ def why_no_handshake(cause: BaseException | None) -> str:
     return (
         "handshake timed out" if isinstance(cause, ConnectionAbortedError) else "connection ended"
     )
+
+
+def _telling(on_handshake: OnHandshake) -> type[ssl.SSLObject]:
+    """TLS objects that tell how their handshake ended: the event loop keeps it to itself."""
+
+    class Telling(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError:
+                on_handshake(None)
+                raise
+            on_handshake(self.version())
+
+    return Telling

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_rev
 from mssante.trust.list_signature import ListPolicy
 from mssante.trust.peer_tls import PeerTls, check_pair_in
 from mssante.trust.revocation import check_fetched, half_life
+from mssante.trust.tls import OnHandshake
 from mssante.trust.validity import Described, described, first_to_end
 from mssante.wire.x500 import DistinguishedName, NameRefused
 
@@ -129,14 +131,14 @@ def list_policy(settings: Settings) -> ListPolicy:
     )
 
 
-def peer_tls(settings: Settings) -> PeerTls:
-    """Our certificate for other operators, with its key.
+def peer_tls(settings: Settings, on_handshake: OnHandshake | None = None) -> PeerTls:
+    """Our certificate for other operators, with its key; `on_handshake`: see `PeerTls`.
 
     Raises:
         Unreadable: which file, and what is wrong with it.
     """
     certificate, key = settings.tls.operator_certificate, settings.tls.operator_key
-    return _of_pair(PeerTls, certificate, key)
+    return _of_pair(partial(PeerTls, on_handshake=on_handshake), certificate, key)
 
 
 def check_files(settings: Settings) -> None:

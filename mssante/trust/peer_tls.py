@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from OpenSSL import SSL
 
 from mssante.trust.anchors import Unreadable, read_certificates
-from mssante.trust.tls import CIPHERS
+from mssante.trust.tls import CIPHERS, OnHandshake
 
 _MAX_DEPTH: Final = 8
 """Authorities that OpenSSL looks at for its own opinion, which we do not ask for."""
@@ -43,10 +43,13 @@ class TlsFailed(Exception):
 class PeerTls:
     """Our certificate and key, for TLS with other operators on either end."""
 
-    def __init__(self, certificate: bytes, key: bytes) -> None:
+    def __init__(
+        self, certificate: bytes, key: bytes, on_handshake: OnHandshake | None = None
+    ) -> None:
         """Args:
             certificate: PEM, ours first, then its intermediates.
             key: PEM, unencrypted.
+            on_handshake: told of each handshake, on either end, how it ended.
 
         Raises:
             Unreadable: one of the two cannot be read, or they do not belong together.
@@ -54,6 +57,7 @@ class PeerTls:
         chain = read_certificates(certificate)
         private = _private_key(key)
         check_pair(chain[0], private)
+        self._on_handshake = on_handshake
         self._server = _context(SSL.TLS_SERVER_METHOD, chain, private)
         self._client = _context(SSL.TLS_CLIENT_METHOD, chain, private)
 
@@ -61,7 +65,7 @@ class PeerTls:
         """The server's end of a new connection."""
         connection = SSL.Connection(self._server, None)
         connection.set_accept_state()
-        return TlsEngine(connection)
+        return TlsEngine(connection, self._on_handshake)
 
     def connect(self, host: str) -> "TlsEngine":
         """The client's end of a new connection; `host` is the name that is asked for (SNI), unless it
@@ -73,7 +77,7 @@ class PeerTls:
             ip_address(host)
         except ValueError:  # RFC 6066 section 3: names only
             connection.set_tlsext_host_name(host.encode("ascii"))
-        return TlsEngine(connection)
+        return TlsEngine(connection, self._on_handshake)
 
 
 def check_pair(
@@ -140,8 +144,9 @@ class TlsEngine:
     goes to the network, after each call.
     """
 
-    def __init__(self, connection: SSL.Connection) -> None:
+    def __init__(self, connection: SSL.Connection, on_handshake: OnHandshake | None = None) -> None:
         self._tls = connection
+        self._on_handshake = on_handshake or (lambda _version: None)
         self.established = False
         """The handshake is done; nothing can be read or written before."""
         self.ended = False
@@ -162,8 +167,10 @@ class TlsEngine:
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
+            self._on_handshake(None)
             raise TlsFailed(_reason(error)) from None
         self.established = True
+        self._on_handshake(self._tls.get_protocol_version_name())
         return True
 
     def plaintext(self) -> Iterator[bytes]:

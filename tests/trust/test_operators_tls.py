@@ -216,6 +216,30 @@ async def test_old_versions_and_weak_suites_are_refused_with_a_reason(own, pki):
             assert (await door.outcome()).reason == reason
 
 
+async def test_how_each_handshake_ended_is_told_on_either_end(pki):
+    accepted, begun = [], []
+    own = PeerTls(*files(pki, "own"), accepted.append)
+    peer = PeerTls(*files(pki, "peer"), begun.append)
+    async with Door(own) as door:
+        for limits in ({}, {"maximum_version": ssl.TLSVersion.TLSv1_2}):
+            _, writer = await door.client(client_context(pki, **limits))
+            await door.outcome()
+            writer.transport.abort()
+        _, writer = await door.raw()
+        writer.write(b"EHLO mx.example\r\n" * 3)
+        await door.outcome()
+        writer.transport.abort()
+    assert accepted == ["TLSv1.3", "TLSv1.2", None]
+
+    client, server = peer.connect("localhost"), own.accept()
+    while not (client.established and server.established):
+        client.handshake()
+        server.receive(client.outgoing())
+        server.handshake()
+        client.receive(server.outgoing())
+    assert begun == ["TLSv1.3"]
+
+
 async def test_who_does_not_speak_tls_is_cut_off(own):
     async with Door(own) as door:
         reader, writer = await door.raw()

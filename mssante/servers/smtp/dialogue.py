@@ -24,6 +24,7 @@ from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.mail.rules.binary import in_lines
 from mssante.servers.limits import Allowance, ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.arriving import Arriving
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
@@ -96,6 +97,7 @@ class Shared:
     connections: ConnectionLimits
     memory: ByteBudget
     limits: SessionLimits
+    meters: Meters
     max_recipients: int
     """Of one message: what LIMITS announces (RFC 9422)."""
     keeper: Callable[[], Keeper] = MemoryKeeper
@@ -427,6 +429,7 @@ class SmtpSession(SmtpConnection):
         self, action: str, refusal: Refusal, about: Address | None = None
     ) -> None:
         who = self._witnessed()
+        self._shared.meters.refused(who.service, refusal.reason)
         facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
         if who.operator:
             facts["operator"] = who.operator
@@ -625,7 +628,11 @@ class SmtpSession(SmtpConnection):
         await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        began = self.loop.time()
         entry = await self._shared.spool.accept(envelope, content)
+        meters = self._shared.meters
+        meters.accept_seconds.observe(self.loop.time() - began)
+        meters.accepted[self._witnessed().service].add()
         try:
             self._shared.on_accepted(entry)
         except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)

@@ -15,6 +15,7 @@ from mssante.kernel.clock import Clock
 from mssante.mail.model import SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.dialogue import SessionLimits, Shared, SmtpSession
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.wire.smtp.data import Keeper, MemoryKeeper
@@ -41,6 +42,7 @@ class SmtpServer(ABC):
         memory: ByteBudget | None = None,
         keeper: Callable[[], Keeper] = MemoryKeeper,
         budgets: Budgets | None = None,
+        meters: Meters | None = None,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
@@ -57,6 +59,7 @@ class SmtpServer(ABC):
         memory: for messages on their way in, where several listeners share it.
         keeper: makes the place where a message gathers; by default memory.
         budgets: what everybody may use in an hour; none: as much as they like.
+        meters: where it is counted.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -73,6 +76,7 @@ class SmtpServer(ABC):
             max_recipients=max_recipients,
             keeper=keeper,
             budgets=budgets,
+            meters=meters or Meters(),
         )
         self._servers: list[asyncio.Server] = []
 
