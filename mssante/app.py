@@ -32,6 +32,7 @@ from mssante.clients.clamd import Clamd
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host
 from mssante.courier.courier import Courier
+from mssante.courier.events import CourierEvents
 from mssante.courier.journey import Journey
 from mssante.courier.journey import Operator as JourneyOperator
 from mssante.courier.relays import RelayCourier, RelayServices
@@ -242,7 +243,7 @@ class Worker:
         memory: where all workers count; by default this one's alone.
         number: of this worker's page in it.
         """
-        settings, operator = stores.settings, stores.settings.operator
+        settings = stores.settings
         self._stores = stores
         self._spools = spools
         numbers = memory or Memory()
@@ -271,48 +272,15 @@ class Worker:
             on_attempt=meters.signed_in,
         )
         policy = policy_of(stores)
-        journey_operator = JourneyOperator(operator.domain, operator.name or operator.domain)
         self._count_operators: OnHandshake = partial(meters.handshake, "operators")
         self._peer_tls = trust_files.peer_tls(settings, self._count_operators)
         self._carrier = carrier_of(stores, lambda: self._peer_tls, self.peers)
         self.relays = RelayCourier(
-            RelayServices(
-                carrier=self._carrier,
-                directory=stores.directory,
-                blobs=stores.mail_blobs,
-                reports=Reports(stores.mail_blobs, stores.mailboxes),
-                clock=stores.clock,
-                rules=retry_rules(settings),
-                operator=journey_operator.postmaster,
-                operator_name=journey_operator.name,
-                per_domain=settings.relay.per_domain,
-                events=counting,
-            ),
-            [spool.relays for spool in spools],
+            relay_services(stores, self._carrier, counting), [spool.relays for spool in spools]
         )
         keys = mailbox_keys(stores)
         self.courier = Courier(
-            Journey(
-                operator=journey_operator,
-                directory=stores.directory,
-                policy=policy,
-                blobs=stores.mail_blobs,
-                deliveries=stores.mailboxes,
-                clerk=Clerk(
-                    stores.directory,
-                    stores.documents,
-                    source_id=f"{operator.oid_arc}.1",
-                    sandbox=operator.sandbox,
-                ),
-                smime=SecureMail(keys, mail_trust(settings, keys), Validations()),
-                screening=screening_of(settings),
-                limits=InspectLimits(),
-                report_policy=settings.filing.report,
-                dkim=dkim_signer(settings),
-                on_ordered=self.relays.ordered,
-                events=counting,
-            ),
-            spools,
+            journey_of(stores, policy, keys, self.relays.ordered, counting), spools
         )
         self.mailboxes = MailboxService(
             stores.mailboxes,
@@ -325,11 +293,8 @@ class Worker:
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )
         budget = ByteBudget()
-        limits = AdmissionLimits(
-            max_size=settings.limits.message_bytes, max_recipients=settings.limits.recipients
-        )
         smtp: dict[str, Any] = {
-            "hostname": operator.domain,
+            "hostname": settings.operator.domain,
             "audit": audit_log,
             "clock": stores.clock,
             "limits": SessionLimits(idle_seconds=settings.limits.smtp_idle_seconds),
@@ -343,15 +308,7 @@ class Worker:
         }
         self.submission = SubmissionServer(
             SubmissionServices(
-                admission=Admission(
-                    stores.directory,
-                    stores.white_list,
-                    stores.clock,
-                    policy,
-                    operator.domain,
-                    replace(limits, mime=SEALING_LIMITS),
-                    frozenset(name.lower().encode() for name in operator.private_fields),
-                ),
+                admission=admission_of(stores, policy),
                 authenticator=self.authenticator,
                 spool=SealingSpool(spools[0], keys, stores.directory, stores.clock)
                 if settings.smime.seal == "always"
@@ -363,14 +320,7 @@ class Worker:
         )
         self.reception = ReceptionServer(
             ReceptionServices(
-                arrival=Arrival(
-                    stores.directory,
-                    stores.white_list,
-                    policy,
-                    operator.domain,
-                    limits,
-                    list_age(stores),
-                ),
+                arrival=arrival_of(stores, policy),
                 peers=self.peers,
                 clock=stores.clock,
                 spool=spools[0],
@@ -581,6 +531,93 @@ def policy_of(stores: Stores) -> Policy:
         remote_patient_domains=frozenset(operator.remote_patient_domains),
         postmaster=Address.split(operator.postmaster) if operator.postmaster else None,
     )
+
+
+def admission_limits(settings: Settings) -> AdmissionLimits:
+    """How large a message may be, and for how many."""
+    limits = settings.limits
+    return AdmissionLimits(max_size=limits.message_bytes, max_recipients=limits.recipients)
+
+
+def admission_of(stores: Stores, policy: Policy) -> Admission:
+    """What judges mail that members submit."""
+    operator = stores.settings.operator
+    return Admission(
+        stores.directory,
+        stores.white_list,
+        stores.clock,
+        policy,
+        operator.domain,
+        replace(admission_limits(stores.settings), mime=SEALING_LIMITS),
+        frozenset(name.lower().encode() for name in operator.private_fields),
+    )
+
+
+def arrival_of(stores: Stores, policy: Policy) -> Arrival:
+    """What judges mail that comes from other operators."""
+    settings = stores.settings
+    return Arrival(
+        stores.directory,
+        stores.white_list,
+        policy,
+        settings.operator.domain,
+        admission_limits(settings),
+        list_age(stores),
+    )
+
+
+def journey_of(
+    stores: Stores,
+    policy: Policy,
+    keys: MailboxKeys,
+    on_ordered: Callable[[], None],
+    events: CourierEvents,
+) -> Journey:
+    """What carries each accepted message to mailboxes, records and the queue."""
+    settings = stores.settings
+    return Journey(
+        operator=operator_of(settings),
+        directory=stores.directory,
+        policy=policy,
+        blobs=stores.mail_blobs,
+        deliveries=stores.mailboxes,
+        clerk=Clerk(
+            stores.directory,
+            stores.documents,
+            source_id=f"{settings.operator.oid_arc}.1",
+            sandbox=settings.operator.sandbox,
+        ),
+        smime=SecureMail(keys, mail_trust(settings, keys), Validations()),
+        screening=screening_of(settings),
+        limits=InspectLimits(),
+        report_policy=settings.filing.report,
+        dkim=dkim_signer(settings),
+        on_ordered=on_ordered,
+        events=events,
+    )
+
+
+def relay_services(stores: Stores, carrier: SmtpCarrier, events: CourierEvents) -> RelayServices:
+    """What takes the queue's messages to other operators."""
+    settings, operator = stores.settings, operator_of(stores.settings)
+    return RelayServices(
+        carrier=carrier,
+        directory=stores.directory,
+        blobs=stores.mail_blobs,
+        reports=Reports(stores.mail_blobs, stores.mailboxes),
+        clock=stores.clock,
+        rules=retry_rules(settings),
+        operator=operator.postmaster,
+        operator_name=operator.name,
+        per_domain=settings.relay.per_domain,
+        events=events,
+    )
+
+
+def operator_of(settings: Settings) -> JourneyOperator:
+    """In whose name reports are written."""
+    operator = settings.operator
+    return JourneyOperator(operator.domain, operator.name or operator.domain)
 
 
 def list_age(stores: Stores) -> AgeLimit:

@@ -14,6 +14,7 @@ from mssante.mail.policy import MOST_OCTETS_TO_PATIENTS
 from mssante.mail.ports import Delivery
 from mssante.storage import audit, versions
 from mssante.storage.mailboxes import StoredMailboxes
+from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
 from mssante.wire.x500 import DistinguishedName
@@ -70,7 +71,7 @@ async def listed(world, *domains):
     from mssante.storage.whitelist import StoredWhiteList
 
     white_list = StoredWhiteList(world.databases["directory"], world.clock)
-    await white_list.replace(content, ACT, accept_signed=False, force=True)
+    await white_list.replace(content, ACT, ListPolicy(), force=True)
 
 
 async def said(client, recipient, sender=CAROL, parameters=""):
