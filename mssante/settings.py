@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ DATABASE_URL_VARIABLE: Final = "MSSANTE_DATABASE_URL"
 MAX_FILE: Final = 1 << 20
 """A settings file is small; a larger one is a mistake."""
 
-Role = Literal["submission", "reception", "imap"]
+Role = Literal["submission", "reception", "imap", "web"]
 """What a worker can do; the other roles of the design come with their listeners."""
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -50,10 +51,16 @@ class Operator:
     """The first domain of professionals, also the name in greetings and trace headers."""
     patient_domains: tuple[str, ...] = ()
     """Domains whose addresses are ``<INS>@domain``; the first one is given to new patients."""
+    remote_patient_domains: tuple[str, ...] = ()
+    """Domains of patients at other operators: INS key and size are checked before sending there."""
+    postmaster: str = ""
+    """Address of the mailbox here that serves postmaster@ and abuse@ of every domain; empty: none."""
     name: str = ""
     """Human name, shown in reports; the domain when empty."""
     oid_arc: str = ""
     """OID under which this instance numbers its repositories and sources (at most 48 characters)."""
+    public_host: str = ""
+    """The name under which clients and other operators reach this server; the domain when empty."""
     sandbox: bool = False
     """Synthetic data only: test INS are accepted and no reason is asked for reading documents."""
     private_fields: tuple[str, ...] = (
@@ -74,6 +81,10 @@ class Listener:
     host: str = "*"
     """An address, a host name, or ``*`` for every interface."""
     enabled: bool = True
+    public_host: str = ""
+    """What clients are told to connect to; ``operator.public_host`` when empty."""
+    public_port: int = _bounded(0, 0, 65_535)
+    """The same; 0: `port`. For where a packet filter forwards another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,8 @@ class Listeners:
     """IMAP, STARTTLS before authentication."""
     imaps: Listener = Listener(993)
     """IMAP, implicit TLS (RFC 8314)."""
+    https: Listener = Listener(443)
+    """HTTPS: how mail clients set themselves up, health and metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +126,32 @@ class Tls:
 class Trust:
     """Who is let into the exchange with other operators: ``[trust]``."""
 
-    accept_unverified_signature: bool = False
-    """Whether a white list that is signed is taken although its signature is not verified."""
+    white_list_url: str = ""
+    """``https://…`` from where the list is fetched; empty: it is imported by hand."""
+    white_list_ca: tuple[Path, ...] = ()
+    """PEM: the authorities of that server's certificate; no others are believed."""
+    white_list_anchors: tuple[Path, ...] = ()
+    """PEM: the authorities of the certificate that signs the list."""
+    white_list_signer: str = "O=ANS"
+    """Attributes (RFC 4514) that the subject of that certificate must have."""
+    require_signature: bool = False
+    """Whether a list without signature is refused; one that is there is verified in any case."""
+    refresh_minutes: int = _bounded(60, 5, 1_440)
+    """How often the list is fetched, more or less a tenth."""
+    warn_hours: int = _bounded(48, 1, 8_760)
+    """Age of the list from which each refresh warns."""
+    max_age_hours: int = _bounded(0, 0, 8_760)
+    """Age of the list from which nothing is exchanged with other operators; 0: never."""
+    peer_intermediates: tuple[Path, ...] = ()
+    """PEM: authorities below those of ``tls.peer_ca``, for peers that leave them out."""
+    peer_usages: tuple[Literal["clientAuth", "serverAuth"], ...] = ("clientAuth",)
+    """Of a certificate that limits its usages: one of these lets it send to us."""
+    revocation_lists: tuple[Path, ...] = ()
+    """PEM or DER: lists of the authorities of other operators."""
+    revocation_urls: tuple[str, ...] = ()
+    """``http://…`` or ``https://…`` of lists that are fetched; no other address is ever asked."""
+    revocation: Literal["soft", "hard"] = "soft"
+    """Where no list in force covers a certificate: let it pass, or refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +195,23 @@ class Smime:
 
 
 @dataclass(frozen=True, slots=True)
+class Screening:
+    """What is not carried: ``[screening]``."""
+
+    refused_endings: tuple[str, ...] = (
+        "bat", "cmd", "com", "cpl", "dll", "exe", "hta", "jar", "js", "jse", "lnk", "msi", "pif",
+        "ps1", "reg", "scr", "vb", "vbe", "vbs", "wsf", "wsh",
+    )  # fmt: skip
+    """Endings of attachments' names, also inside ZIP archives."""
+    encrypted_archives: bool = True
+    """Whether archives are taken that cannot be looked into."""
+    clamd: str = ""
+    """``unix:/path`` or ``host:port`` of ClamAV's daemon; empty: nothing is scanned for malware."""
+    clamd_seconds: int = _bounded(60, 1, 600)
+    """How long the daemon may take for one message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where mail and documents live: ``[storage]``."""
 
@@ -187,6 +241,22 @@ class Limits:
     """Open connections of one worker, all listeners together."""
     connections_per_peer: int = _bounded(1_000, 0, 1_000_000)
     """Open connections of one network address at one worker; 0 is no limit of their own."""
+    account_messages_per_hour: int = _bounded(5_000, 0, 10**9)
+    """Messages that one account submits in an hour, all workers together; 0: no limit, as below."""
+    account_recipients_per_hour: int = _bounded(20_000, 0, 10**9)
+    account_bytes_per_hour: int = _bounded(10_737_418_240, 0, 10**15)
+    account_connections_per_hour: int = _bounded(20_000, 0, 10**9)
+    """Sign-ins by SMTP."""
+    account_unknown_per_hour: int = _bounded(200, 0, 10**9)
+    """Refused recipients in an hour: beyond that, all are put off, whether they exist or not."""
+    operator_messages_per_hour: int = _bounded(200_000, 0, 10**9)
+    """The same for another operator, by the name in its certificate."""
+    operator_recipients_per_hour: int = _bounded(1_000_000, 0, 10**9)
+    operator_bytes_per_hour: int = _bounded(1_099_511_627_776, 0, 10**15)
+    operator_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
+    network_connections_per_hour: int = _bounded(100_000, 0, 10**9)
+    """New SMTP connections of one IPv4 address or IPv6 /64 network."""
+    network_unknown_per_hour: int = _bounded(5_000, 0, 10**9)
     smtp_idle_seconds: int = _bounded(300, 10, 86_400)
     """Silence that ends an SMTP session; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
     imap_idle_seconds: int = _bounded(1_800, 60, 86_400)
@@ -215,6 +285,44 @@ class Filing:
 
     report: Literal["problems", "always"] = "problems"
     """When the sender gets a filing report: only when something was not filed as sent, or always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """The monthly activity file: ``[indicators]``."""
+
+    columns: tuple[str, ...] = ("month", "domain", "indicator", "detail", "value")
+    """Of the CSV, in order; ``name=Heading`` gives a column another heading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the web listener tells and takes: ``[web]``."""
+
+    user_name: Literal["address", "local-part"] = "address"
+    """What mail clients are told to sign in with; a login is the local part unless it was chosen."""
+    request_bytes: int = _bounded(65_536, 4_096, 268_435_456)
+    """Largest body of a request."""
+    request_seconds: int = _bounded(30, 1, 3_600)
+    """How long a client may take to send a request, and to be answered."""
+    idle_seconds: int = _bounded(15, 1, 3_600)
+    """Silence between two requests that ends a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Who may ask how the instance is, and when it calls itself not ready: ``[monitoring]``."""
+
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that may ask without a token."""
+    token_file: Path = Path("keys/monitoring.token")
+    """Holds a token of 20 characters or more that lets anybody ask; no such file: nobody else."""
+    least_free_megabytes: int = _bounded(512, 1, 1_000_000)
+    """Not ready when the disk of the data has less."""
+    late_minutes: int = _bounded(15, 1, 1_440)
+    """Not ready when an accepted message waits here, not held, for longer."""
+    certificate_days: int = _bounded(0, 0, 90)
+    """Not ready so many days before a certificate of ours expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +355,16 @@ class Settings:
     tls: Tls = Tls()
     trust: Trust = Trust()
     relay: Relay = Relay()
+    screening: Screening = Screening()
     smime: Smime = Smime()
     storage: Storage = Storage()
     keys: Keys = Keys()
     limits: Limits = Limits()
     access: Access = Access()
     filing: Filing = Filing()
+    indicators: Indicators = Indicators()
+    web: Web = Web()
+    monitoring: Monitoring = Monitoring()
     logging: Logging = Logging()
     workers: Workers = Workers()
 
@@ -418,25 +530,92 @@ def _contradictions(settings: Settings) -> list[str]:
     for path, domain in [
         ("operator.domain", operator.domain),
         *(("operator.patient_domains", domain) for domain in operator.patient_domains),
+        *(
+            ("operator.remote_patient_domains", domain)
+            for domain in operator.remote_patient_domains
+        ),
     ]:
         if not _is_domain(domain):
             problems.append(f"{path}: {domain!r} is not a domain in lower case")
     if operator.domain in operator.patient_domains:
         problems.append("operator.patient_domains: may not contain the domain of professionals")
+    both = set(operator.patient_domains) & set(operator.remote_patient_domains)
+    if both or operator.domain in operator.remote_patient_domains:
+        problems.append("operator.remote_patient_domains: may not contain a domain of ours")
+    if operator.postmaster and not _is_domain(operator.postmaster.rpartition("@")[2]):
+        problems.append("operator.postmaster: must be an address of a mailbox here")
+    if operator.postmaster.startswith("@") or (
+        operator.postmaster and "@" not in operator.postmaster
+    ):
+        problems.append("operator.postmaster: must be local-part@domain")
     if operator.oid_arc and not (is_oid(operator.oid_arc) and len(operator.oid_arc) <= 48):
         problems.append("operator.oid_arc: must be an OID of at most 48 characters")
     if not settings.workers.roles:
         problems.append("workers.roles: names no role")
+    problems += _trust_problems(settings.trust)
     problems += [
         f"relay.routes: {text!r} is not domain=host:port"
         for text in settings.relay.routes
         if route_of(text) is None
     ]
+    if settings.screening.clamd and not _CLAMD.match(settings.screening.clamd):
+        problems.append("screening.clamd: must be unix:/path or host:port")
+    problems += _public_name_problems(settings)
+    problems += _network_problems(settings.monitoring)
     problems += _ports_taken_twice(settings.listeners)
     problems += _database_problems(settings.storage.database_url)
     return problems
 
 
+def _trust_problems(trust: Trust) -> list[str]:
+    problems = []
+    if trust.white_list_url:
+        if not _is_url(trust.white_list_url, ("https",)):
+            problems.append("trust.white_list_url: must be an https:// URL")
+        if not trust.white_list_ca:
+            problems.append("trust.white_list_ca: is required beside white_list_url")
+    problems += [
+        f"trust.revocation_urls: {url!r} is not an http:// or https:// URL"
+        for url in trust.revocation_urls
+        if not _is_url(url, ("http", "https"))
+    ]
+    if not trust.peer_usages:
+        problems.append("trust.peer_usages: names no usage")
+    return problems
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        return False
+
+
+def _public_name_problems(settings: Settings) -> list[str]:
+    """RFC 9525 identifies a server by name: what clients are told must be one (or an address)."""
+    named = {"operator.public_host": settings.operator.public_host}
+    for each in dataclasses.fields(Listeners):
+        listener: Listener = getattr(settings.listeners, each.name)
+        named[f"listeners.{each.name}.public_host"] = listener.public_host
+    return [
+        f"{path}: {name!r} is not a host name in lower case"
+        for path, name in named.items()
+        if name and not _is_domain(name)
+    ]
+
+
+def _network_problems(monitoring: Monitoring) -> list[str]:
+    problems = []
+    for text in monitoring.networks:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            problems.append(f"monitoring.networks: {error}")
+    return problems
+
+
+_CLAMD: Final = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]+):[0-9]{1,5}\Z")
 _ROUTE: Final = re.compile(
     r"(?P<domain>[^=]+)=(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:=]+):(?P<port>[0-9]+)\Z"
 )

@@ -22,8 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mssante.app import Listening, check_stores, run_worker
+from mssante.app import Listening, check_stores, prepare, run_worker
+from mssante.servers.metrics import HEARTBEAT, STARTS, Counter, Memory
+from mssante.servers.service_manager import ServiceManager
 from mssante.settings import Listener, Role, Settings
+from mssante.storage import trust_files
+from mssante.trust.anchors import Unreadable
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -39,11 +43,15 @@ _BIND_SECONDS: Final = 15.0
 _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
 _NO_FORK_PAUSE: Final = 1.0
+_LOOK_SECONDS: Final = 5.0
+_ALL_SILENT_SECONDS: Final = 60.0
+"""When no worker has told of itself for so long, the service hangs: its watchdog may end it."""
 
 LISTENERS: Final[Mapping[Role, tuple[str, ...]]] = {
     "submission": ("submission", "submissions"),
     "reception": ("smtp",),
     "imap": ("imap", "imaps"),
+    "web": ("https",),
 }
 """The listeners of each role, by their names in the settings."""
 
@@ -72,9 +80,16 @@ class Supervisor:
         self._due: dict[str, tuple[float, float]] = {}
         """Slots without a process: when to start it, and its pause."""
         self._stopping = False
+        self._renewing = False
+        """The workers are to load their certificates again."""
+        # Made before the first worker: they all inherit it.
+        self._memory = Memory(workers)
+        self._starts = Counter(self._memory.supervisor, STARTS)
+        self._manager = ServiceManager()
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
         self._lock = -1
+        self._had_terminal = False
 
     def run(self, announce: Callable[[str], None]) -> int:
         """Serve until SIGTERM or SIGINT; `announce` is called once, when every listener accepts.
@@ -83,11 +98,15 @@ class Supervisor:
             The exit code: 0 after an orderly stop.
 
         Raises:
-            StartFailed: the stores are of another version, a port is taken, or another supervisor
-                serves this instance already.
+            StartFailed: the stores are of another version, a certificate cannot be used, a port is
+                taken, or another supervisor serves this instance already.
         """
         settings = self._settings
         check_stores(settings)
+        try:
+            trust_files.check_files(settings)
+        except Unreadable as error:
+            raise StartFailed(str(error)) from None
         with _only_one(settings.workers.run_directory) as self._lock, self._signals():
             self._sockets = bind(settings, self._roles)
             ready_read, ready_write = os.pipe()
@@ -102,12 +121,16 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        # nohup(1) leaves the signal ignored: its terminal may go.
+        unattended = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._had_terminal = not unattended and _has_terminal()
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = (read, write)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, self._ask_renew)
         try:
             yield
         finally:
@@ -116,11 +139,30 @@ class Supervisor:
     def _ask_stop(self, *_: object) -> None:
         self._stopping = True
 
+    def _ask_renew(self, *_: object) -> None:
+        """Load certificates again; a terminal that was closed sends the same signal, and is gone."""
+        if self._had_terminal and not _has_terminal():
+            self._stopping = True
+        self._renewing = True
+
+    def _renew(self) -> None:
+        self._renewing = False
+        self._manager.reloading()
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
+        # Nobody waits for them: they serve all the while, and what is broken changes nothing.
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        self._manager.ready(f"{len(self._slots)} workers")
+
     def _start(self, slot: str, ready: int, *, pause: float) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._become_worker(slot, ready, parent)
+        self._starts.add()
         self._workers[pid] = _Worker(slot, pid, time.monotonic(), pause)
 
     def _become_worker(self, slot: str, ready: int, parent: int) -> None:
@@ -132,6 +174,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is done by starting
             for descriptor in (*self._wake, self._lock):
                 os.close(descriptor)
             _give_memory_back()
@@ -141,6 +184,7 @@ class Supervisor:
                 self._slots,
                 self._sockets,
                 lambda: _tell(ready),
+                self._memory,
             )
         except BaseException:  # noqa: BLE001 - the last frame of this process
             _LOG.exception("a worker failed")
@@ -170,6 +214,7 @@ class Supervisor:
                 for address in {bound.getsockname()[:2] for bound in sockets[:1]}
             )
             announce(f"ready: {len(self._slots)} workers, {ports}")
+            self._tell_ready()
 
     def _watch(self, ready: int) -> None:
         while not self._stopping:
@@ -178,10 +223,16 @@ class Supervisor:
                 if at <= now:
                     del self._due[slot]
                     self._restart(slot, ready, pause)
-            select.select([self._wake[0]], [], [], 0.2 if self._due else 5.0)
+            pause = min(_LOOK_SECONDS, self._manager.watchdog_seconds or _LOOK_SECONDS)
+            select.select([self._wake[0]], [], [], 0.2 if self._due else pause)
             self._drain()
+            if self._renewing:
+                self._renew()
             for dead in self._reap():
                 self._replace(dead)
+            if time.monotonic() - max(self._memory.of_each_worker(HEARTBEAT)) < _ALL_SILENT_SECONDS:
+                self._manager.alive()
+        self._manager.stopping()
         self._stop_workers()
 
     def _restart(self, slot: str, ready: int, pause: float) -> None:
@@ -239,6 +290,14 @@ class Supervisor:
         while self._workers:
             pid, _ = os.waitpid(-1, 0)
             self._workers.pop(pid, None)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _tell(ready: int) -> None:
@@ -330,6 +389,10 @@ def run(settings: Settings, workers: int, roles: Sequence[Role]) -> int:
         StartFailed: says what to do.
     """
     count = workers or len(os.sched_getaffinity(0))
+    try:
+        prepare(settings)
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"the mailbox authority of [smime] cannot be used: {error}") from None
     return Supervisor(settings, count, roles).run(lambda line: print(line, flush=True))  # noqa: T201
 
 

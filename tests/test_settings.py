@@ -131,7 +131,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         (MINIMUM + "[listeners.imap]\nport = 993\n", "993 is taken by listeners.imap"),
         (MINIMUM + "[workers]\nroles = []\n", "workers.roles: names no role"),
         (
-            MINIMUM + '[workers]\nroles = ["web"]\n',
+            MINIMUM + '[workers]\nroles = ["ldap"]\n',
             "workers.roles: must be one of submission, reception, imap",
         ),
         (MINIMUM + "[storage]\ndirectory = 3\n", "storage.directory: must be a text in quotes"),

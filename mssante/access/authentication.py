@@ -9,6 +9,7 @@ takes effect at once.
 
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -52,6 +53,7 @@ class Authenticator:
         patients_allowed: bool,
         remember_for: timedelta = timedelta(minutes=5),
         throttle: Throttle | None = None,
+        on_attempt: Callable[[str, Reason | None], None] | None = None,
     ) -> None:
         """Args:
         directory: accounts and mailboxes.
@@ -61,6 +63,7 @@ class Authenticator:
         patients_allowed: whether patients may sign in by IMAP and SMTP.
         remember_for: life of a remembered check; zero turns the memory off.
         throttle: counts of failures, where two doors share them.
+        on_attempt: told of each sign-in at which door, and why it was refused (None: it was not).
         """
         self._directory = directory
         self._passwords = passwords
@@ -69,6 +72,7 @@ class Authenticator:
         self._patients_allowed = patients_allowed
         self._remember_for = remember_for
         self._throttle = throttle or Throttle(clock)
+        self._on_attempt = on_attempt or (lambda _service, _reason: None)
         self._key = secrets.token_bytes(32)
         self._remembered: dict[bytes, _Remembered] = {}
 
@@ -96,8 +100,10 @@ class Authenticator:
             await self._check_password(account, name, password, peer)
             identity = await self._identity(account, name, authzid)
         except Refusal as refusal:
+            self._on_attempt(service, refusal.reason)
             await self._record_failure(name, account, refusal, service, peer)
             raise
+        self._on_attempt(service, None)
         self._throttle.succeeded(name, peer)
         await self._record_success(identity, name, service, peer)
         return identity

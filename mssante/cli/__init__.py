@@ -14,14 +14,20 @@ from mssante.cli import (
     db,
     dmp,
     domain,
+    indicators,
     init,
+    limits,
     mailbox,
     organisation,
     patient,
+    patient_contact,
     professional,
     queue,
+    reload,
     serve,
     smime,
+    systemd,
+    trace,
     trust,
 )
 from mssante.cli.instance import CONFIG_VARIABLE
@@ -35,6 +41,7 @@ from mssante.settings import SettingsError
 from mssante.storage.encryption import KeyUnavailable
 from mssante.storage.versions import WrongVersion
 from mssante.supervisor import StartFailed
+from mssante.trust.anchors import Unreadable
 from mssante.wire.whitelist.reader import WhiteListRefused
 
 app: Final = typer.Typer(
@@ -50,15 +57,21 @@ app.add_typer(config.app)
 app.add_typer(db.app)
 app.add_typer(dmp.app)
 app.add_typer(domain.app)
+app.add_typer(limits.app)
 app.add_typer(mailbox.app)
 app.add_typer(organisation.app)
+patient.app.add_typer(patient_contact.app)
 app.add_typer(patient.app)
 app.add_typer(professional.app)
 app.add_typer(queue.app)
 app.add_typer(smime.app)
+app.add_typer(systemd.app)
 app.add_typer(trust.app)
+app.command()(indicators.indicators)
 app.command()(init.init)
+app.command()(reload.reload)
 app.command()(serve.serve)
+app.command()(trace.trace)
 
 _EXPECTED: Final = (
     CommandFailed,
@@ -70,6 +83,7 @@ _EXPECTED: Final = (
     Refusal,
     KeyUnavailable,
     StartFailed,
+    Unreadable,
     WhiteListRefused,
     WrongVersion,
 )

@@ -46,7 +46,7 @@ def show_entries(
     }
     lines: list[AuditLine] = []
     with open_instance(config_path(ctx)) as instance:
-        for name, schema, database in _chains(instance):
+        for name, schema, database in chains(instance):
             lines += _entries(instance, name, schema, database, wanted)
     lines.sort(key=lambda line: (line.at, line.sequence), reverse=True)
     described = [_described(line) for line in lines[:limit]]
@@ -59,9 +59,9 @@ def verify(ctx: typer.Context, json: JsonOption = False) -> None:
     """Recompute every chain; says also what no verification can see."""
     reports: list[ChainReport] = []
     with open_instance(config_path(ctx)) as instance:
-        for name, schema, database in _chains(instance):
+        for name, schema, database in chains(instance):
             reports.append(_verified(instance, name, schema, database))
-    chains: list[dict[str, object]] = [
+    shown: list[dict[str, object]] = [
         {
             "database": report.database,
             "intact": report.intact,
@@ -74,17 +74,15 @@ def verify(ctx: typer.Context, json: JsonOption = False) -> None:
     ]
     intact = all(report.intact for report in reports)
     if json:
-        show(
-            {"intact": intact, "chains": chains, "cannotSee": list(audit.CANNOT_SEE)}, as_json=True
-        )
+        show({"intact": intact, "chains": shown, "cannotSee": list(audit.CANNOT_SEE)}, as_json=True)
         return
-    show_all(chains, ("database", "intact", "entries", "erased", "head", "faults"), as_json=False)
+    show_all(shown, ("database", "intact", "entries", "erased", "head", "faults"), as_json=False)
     note("every chain is intact" if intact else "THE AUDIT WAS CHANGED: see the faults above")
     for limit in audit.CANNOT_SEE:
         note(f"  this cannot see {limit}")
 
 
-def _chains(instance: Instance) -> Iterator[tuple[str, Schema, Database]]:
+def chains(instance: Instance) -> Iterator[tuple[str, Schema, Database]]:
     """Every database that has a chain, the workers' spools included."""
     for schema in SHARED_SCHEMAS:
         yield schema.name, schema, instance.stores.databases[schema.name]

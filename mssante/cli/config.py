@@ -10,14 +10,16 @@ import typer
 from mssante.cli.instance import config_path
 from mssante.cli.output import JsonOption, note, show
 from mssante.settings import Settings, load
+from mssante.storage import trust_files
 
 app: Final = typer.Typer(name="config", help="The instance's settings.", no_args_is_help=True)
 
 
 @app.command()
 def check(ctx: typer.Context) -> None:
-    """Check the settings file; says every problem at once."""
+    """Check the settings file and the certificates and keys that it names."""
     settings = load(config_path(ctx))
+    trust_files.check_files(settings)
     note(f"{settings.file} is right")
 
 

@@ -16,16 +16,22 @@ import typer
 from mssante.app import layout_of
 from mssante.cli import demo_world
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
-from mssante.cli.demo_world import MAX_ACCOUNTS, REMOTE_OPERATORS
+from mssante.cli.demo_world import MAX_ACCOUNTS, ORGANISATION, REMOTE_OPERATORS
 from mssante.cli.instance import Instance, act, open_instance
-from mssante.cli.neighbours import check_neighbour, introduce, routes_line
+from mssante.cli.neighbours import (
+    check_neighbour,
+    introduce,
+    patients_elsewhere_line,
+    routes_line,
+)
 from mssante.cli.output import CommandFailed, note
 from mssante.kernel.clock import SystemClock
-from mssante.settings import Listeners, Settings, load
+from mssante.settings import Limits, Listeners, Settings, load
 from mssante.storage.encryption import create_keys
 from mssante.storage.segments import sync_folder
 from mssante.trust import pki
 from mssante.trust.dkim_keys import new_key_pem
+from mssante.trust.list_signature import ListPolicy
 from mssante.trust.names import name_of, subject_in
 from mssante.trust.path import Purpose
 from mssante.wire.whitelist.model import Listing
@@ -141,7 +147,10 @@ def _certificates(directory: Path, settings: Settings, *, demo: bool) -> list[Re
         pki.write_new(path, pki.revocation_list(authority, (), 1, now), mode=0o644)
     pki.write_new(settings.relay.dkim_key, new_key_pem(), mode=0o600)
     own = [domain, "localhost", "127.0.0.1", "::1", socket.gethostname().lower()]
-    names = list(dict.fromkeys([*own, *settings.operator.patient_domains]))
+    domains = [domain, *settings.operator.patient_domains]
+    # Where mail clients look for their settings.
+    looked_for = [f"{label}.{each}" for each in domains for label in ("autoconfig", "autodiscover")]
+    names = list(dict.fromkeys([*own, *domains, *looked_for]))
     server = pki.issue_server(root, names, now)
     server.write(settings.tls.certificate, settings.tls.key)
     operator = pki.issue_operator(
@@ -200,7 +209,7 @@ def _import_demo_list(instance: Instance, remote: list[RemoteOperator]) -> None:
     ]
     content = write_white_list(SystemClock().now(), listings)
     pki.write_new(instance.settings.directory / DEMO_WHITE_LIST, content, mode=0o600)
-    instance.run(instance.white_list.replace(content, act("init --demo"), accept_signed=False))
+    instance.run(instance.white_list.replace(content, act("init --demo"), ListPolicy()))
 
 
 def _domains(settings: Settings) -> None:
@@ -225,7 +234,14 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
         f'oid_arc = "2.25.{uuid.uuid4().int}"',
     ]
     if demo:
-        lines += [f'patient_domains = ["patient.{domain}"]', "sandbox = true"]
+        lines += [
+            f'patient_domains = ["patient.{domain}"]',
+            patients_elsewhere_line([]),
+            f"postmaster = {json.dumps(f'{ORGANISATION[2]}@{domain}')}",
+            "# The demo's domains are invented: its clients are on this machine.",
+            'public_host = "localhost"',
+            "sandbox = true",
+        ]
     host = "127.0.0.1" if demo else "*"
     for listener in dataclasses.fields(Listeners):
         port = base + getattr(Listeners(), listener.name).port
@@ -257,7 +273,8 @@ def _settings_text(domain: str, base: int, *, demo: bool, unlimited: bool) -> st
             "argon2_lanes = 1",
         ]
     if unlimited:
-        lines += ["", "[limits]", "connections_per_peer = 0"]
+        names = [f.name for f in dataclasses.fields(Limits) if f.name.endswith("_per_hour")]
+        lines += ["", "[limits]", "connections_per_peer = 0", *(f"{name} = 0" for name in names)]
     return "\n".join(lines) + "\n"
 
 

@@ -22,6 +22,7 @@ from mssante.directory.registration import Registration
 from mssante.kernel.ins import Ins
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.settings import Settings, load
+from mssante.storage.contacts import StoredContacts
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.whitelist import StoredWhiteList
@@ -58,6 +59,11 @@ class Instance:
     def registry(self) -> StoredRegistry:
         """The directory's write side."""
         return self.stores.registry
+
+    @property
+    def contacts(self) -> StoredContacts:
+        """Patients' contacts, blocks and invitations."""
+        return self.stores.contacts
 
     @property
     def white_list(self) -> StoredWhiteList:

@@ -1,17 +1,18 @@
 """``mssante mailbox``: mailboxes and who may open them."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 from mssante.cli.instance import (
     Instance,
+    act,
     config_path,
     open_instance,
     read_secret_argument,
 )
 from mssante.cli.output import CommandFailed, JsonOption, show, show_all
-from mssante.directory.model import Mailbox
+from mssante.directory.model import Mailbox, MailboxState, MailboxType, OpenTo
 from mssante.kernel.address import Address
 
 app: Final = typer.Typer(name="mailbox", help="Mailboxes.", no_args_is_help=True)
@@ -45,6 +46,57 @@ def show_mailbox(ctx: typer.Context, address: str, json: JsonOption = False) -> 
     show(line, as_json=json)
 
 
+@app.command(name="set")
+def set_mailbox(
+    ctx: typer.Context,
+    address: str,
+    open_to_patients: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-to-patients/--no-open-to-patients",
+            help="Whether patients may write first (a pharmacy's mailbox).",
+        ),
+    ] = None,
+    patients: Annotated[
+        OpenTo,
+        typer.Option(
+            help="With --open-to-patients: any patient of this operator, or those to whom the mailbox "
+            "has written within twelve months."
+        ),
+    ] = OpenTo.ANY_PATIENT,
+    state: Annotated[
+        MailboxState | None, typer.Option(help="active, suspended or closed (members only).")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Change what a member's mailbox takes; ADDRESS may be - (standard input) or @FILE."""
+    by = act("mailbox set")
+    with open_instance(config_path(ctx)) as instance:
+        mailbox = by_address(instance, read_secret_argument(address))
+        if mailbox.patient_id is not None:
+            raise CommandFailed("a patient's mailbox is changed by mssante patient")
+        if open_to_patients is not None:
+            check_may_open(mailbox)
+            open_to = patients if open_to_patients else None
+            instance.run(instance.registry.set_open_to_patients(mailbox.id, open_to, by))
+        if state in (MailboxState.NOT_ACTIVATED, MailboxState.OBJECTED):
+            raise CommandFailed("a member's mailbox is active, suspended or closed")
+        if state is not None:
+            instance.run(instance.registry.set_mailbox_state(mailbox.id, state, by))
+        line = described(by_address(instance, str(mailbox.address)), instance)
+    show(line, as_json=json)
+
+
+def check_may_open(mailbox: Mailbox) -> None:
+    """Refuse to open to patients what is no structure's.
+
+    Raises:
+        CommandFailed: it is not an organisation's mailbox.
+    """
+    if mailbox.type is not MailboxType.ORGANISATION or mailbox.organisation_id is None:
+        raise CommandFailed("only an organisation's mailbox can be open to patients")
+
+
 def by_address(instance: Instance, text: str) -> Mailbox:
     """The mailbox at an address that was typed.
 
@@ -72,4 +124,5 @@ def described(mailbox: Mailbox, instance: Instance) -> dict[str, object]:
         "patient": mailbox.patient_id.hex() if mailbox.patient_id else None,
         "organisation": mailbox.organisation_id.hex() if mailbox.organisation_id else None,
         "feedsDmp": mailbox.feeds_dmp,
+        "openToPatients": mailbox.open_to_patients.value if mailbox.open_to_patients else None,
     }

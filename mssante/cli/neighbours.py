@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +10,12 @@ from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Settings, SettingsError, load, route_of
+from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.model import Listing
 from mssante.wire.whitelist.writer import write_white_list
 
 _ROUTES: Final = re.compile(r"^routes = \[.*\]$", re.MULTILINE)
+_PATIENTS_ELSEWHERE: Final = re.compile(r"^remote_patient_domains = \[.*\]$", re.MULTILINE)
 _SETTINGS: Final = "mssante.toml"
 
 
@@ -54,20 +56,34 @@ def introduce(first: Path, second: Path) -> None:
     for settings, theirs in ((one, roots[1]), (other, roots[0])):
         with settings.tls.peer_ca.open("a") as peers:
             peers.write(theirs)
-    _add_routes(one, other)
-    _add_routes(other, one)
+    for settings, theirs_too in ((one, other), (other, one)):
+        _add_routes(settings, theirs_too)
+        _add_patients(settings, theirs_too)
     with open_instance(first) as here, open_instance(second) as there:
         listings = [listing for instance in (here, there) for listing in _listings(instance)]
         unique = {(each.domain, each.operator): each for each in listings}
         content = write_white_list(SystemClock().now(), list(unique.values()))
         for instance in (here, there):
             by = act("init --beside")
-            instance.run(instance.white_list.replace(content, by, accept_signed=False))
+            instance.run(instance.white_list.replace(content, by, ListPolicy()))
 
 
 def _listings(instance: Instance) -> tuple[Listing, ...]:
     found = instance.run(instance.white_list.white_list())
     return found.listings if found is not None else ()
+
+
+def patients_elsewhere_line(domains: Sequence[str]) -> str:
+    """The line of the settings that names the domains of other operators' patients."""
+    return f"remote_patient_domains = {json.dumps(list(domains))}"
+
+
+def _add_patients(settings: Settings, other: Settings) -> None:
+    """Which domains are the other operator's patients'."""
+    known = (*settings.operator.remote_patient_domains, *other.operator.patient_domains)
+    line = patients_elsewhere_line(list(dict.fromkeys(known)))
+    text = settings.file.read_text()
+    settings.file.write_text(_PATIENTS_ELSEWHERE.sub(lambda _: line, text, count=1))
 
 
 def _add_routes(settings: Settings, other: Settings) -> None:

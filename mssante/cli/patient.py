@@ -11,8 +11,9 @@ import typer
 
 from mssante.cli.instance import Instance, act, checked_ins, config_path, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
-from mssante.directory.model import Patient
+from mssante.directory.model import Mailbox, MailboxState, Patient
 from mssante.directory.registration import default_ins_oid, number_space
+from mssante.kernel.opaque import OpaqueId
 from mssante.kernel.traits import IdentityStatus, Sex, Traits
 
 app: Final = typer.Typer(name="patient", help="Registered patients.", no_args_is_help=True)
@@ -108,6 +109,79 @@ def activate(ctx: typer.Context, ins: InsOption, ins_oid: OidOption = None) -> N
         patient = by_ins(instance, ins, ins_oid)
         instance.run(instance.registry.activate_patient(patient.id, act("patient activate")))
     note("the mailbox is activated")
+
+
+@app.command()
+def close(ctx: typer.Context, ins: InsOption, ins_oid: OidOption = None) -> None:
+    """Close the space: messages are refused from now on; what is there stays. `activate` opens it."""
+    _set_state(ctx, ins, ins_oid, MailboxState.CLOSED, "patient close")
+    note("the mailbox is closed")
+
+
+@app.command(name="object")
+def note_objection(ctx: typer.Context, ins: InsOption, ins_oid: OidOption = None) -> None:
+    """Note that the patient objects to the space; senders hear what a closed one says."""
+    _set_state(ctx, ins, ins_oid, MailboxState.OBJECTED, "patient object")
+    note("the objection is noted: messages are refused")
+
+
+@app.command()
+def invitations(
+    ctx: typer.Context,
+    take: Annotated[
+        bool,
+        typer.Option("--take", help="Mark those that are listed as taken over by who sends them."),
+    ] = False,
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="Also those that were taken over already.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List patients who are not activated and for whom messages wait: they are to be invited.
+
+    The invitation itself goes by a way outside this closed network (letter, SMS, ordinary e-mail), to
+    an address that is not kept here: export the list to who has it.
+    """
+    with open_instance(config_path(ctx)) as instance:
+        waiting = instance.run(instance.contacts.invitations())
+        ids = [one.mailbox_id for one in waiting]
+        mailboxes: dict[OpaqueId, Mailbox] = {}
+        for start in range(0, len(ids), _PAGE):
+            mailboxes |= instance.run(instance.directory.mailboxes(ids[start : start + _PAGE]))
+        lines = []
+        for one in waiting:
+            mailbox = mailboxes.get(one.mailbox_id)
+            if mailbox is None or mailbox.state is not MailboxState.NOT_ACTIVATED:
+                continue
+            if one.sent_at is not None and not all_of_them:
+                continue
+            lines.append(
+                {
+                    "id": mailbox.patient_id.hex() if mailbox.patient_id else None,
+                    "patient": instance.pseudonyms.of(mailbox.address.local),
+                    "askedAt": one.asked_at.isoformat(timespec="milliseconds"),
+                    "lastMessageAt": one.last_at.isoformat(timespec="milliseconds"),
+                    "messages": one.messages,
+                    "takenAt": one.sent_at.isoformat(timespec="milliseconds")
+                    if one.sent_at
+                    else None,
+                }
+            )
+            if take and one.sent_at is None:
+                instance.run(
+                    instance.contacts.mark_invitation_sent(
+                        one.mailbox_id, act("patient invitations")
+                    )
+                )
+    show_all(lines, ("id", "patient", "askedAt", "messages", "takenAt"), as_json=json)
+
+
+def _set_state(
+    ctx: typer.Context, ins: str, ins_oid: str | None, state: MailboxState, command: str
+) -> None:
+    with open_instance(config_path(ctx)) as instance:
+        patient = by_ins(instance, ins, ins_oid)
+        instance.run(instance.registry.set_patient_state(patient.id, state, act(command)))
 
 
 def by_ins(instance: Instance, ins: str, ins_oid: str | None) -> Patient:

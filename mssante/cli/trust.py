@@ -5,14 +5,26 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import act, config_path, open_instance
-from mssante.cli.output import CommandFailed, JsonOption, note, show
-from mssante.trust.whitelist import Difference, Standing, check_replacement
+from mssante.cli.instance import Instance, act, config_path, open_instance
+from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.clients.http import FetchFailed
+from mssante.kernel.clock import SystemClock
+from mssante.renewal import fetch_revocation_list, refresh_white_list
+from mssante.settings import load
+from mssante.storage import trust_files
+from mssante.trust.anchors import Unreadable
+from mssante.trust.list_signature import checked_white_list
+from mssante.trust.whitelist import Difference, check_replacement
 from mssante.wire.whitelist.reader import WhiteListRefused, a_label, read_white_list
 
-app: Final = typer.Typer(name="trust", help="The white list of operators.", no_args_is_help=True)
+app: Final = typer.Typer(
+    name="trust", help="The white list of operators, and certificates.", no_args_is_help=True
+)
 
 _MAX_FILE: Final = 50_000_000
+_Force = Annotated[
+    bool, typer.Option("--force", help="Even if it loses more than half of the domains.")
+]
 _File = Annotated[Path, typer.Argument(help="listeblanchemssante.xml as ANS publishes it.")]
 
 
@@ -20,35 +32,76 @@ _File = Annotated[Path, typer.Argument(help="listeblanchemssante.xml as ANS publ
 def import_list(
     ctx: typer.Context,
     file: _File,
-    force: Annotated[
-        bool, typer.Option("--force", help="Even if it loses more than half of the domains.")
-    ] = False,
+    force: _Force = False,
     json: JsonOption = False,
 ) -> None:
     """Put a white list in force at once, in all processes; a list that is refused changes nothing."""
     content = _content(file)
     with open_instance(config_path(ctx)) as instance:
-        accept_signed = instance.settings.trust.accept_unverified_signature
+        policy = trust_files.list_policy(instance.settings)
         difference = instance.run(
-            instance.white_list.replace(
-                content, act("trust import"), accept_signed=accept_signed, force=force
-            )
+            instance.white_list.replace(content, act("trust import"), policy, force=force)
         )
-        standing = instance.run(instance.white_list.standing())
-    assert standing is not None
-    if standing.signed:
-        note("this list is signed; the signature was not verified")
-    show({**_described(standing), **_changes(difference)}, as_json=json)
+        told = _in_force(instance)
+    show({**told, **_changes(difference)}, as_json=json)
+
+
+@app.command()
+def refresh(ctx: typer.Context, force: _Force = False, json: JsonOption = False) -> None:
+    """Fetch the white list and the revocation lists from where the settings say, now."""
+    with open_instance(config_path(ctx)) as instance:
+        settings = instance.settings
+        if not settings.trust.white_list_url:
+            raise CommandFailed("[trust] white_list_url does not say from where")
+        try:
+            difference = instance.run(
+                refresh_white_list(settings, instance.white_list, act("trust refresh"), force=force)
+            )
+        except FetchFailed as failed:
+            raise CommandFailed(f"the white list could not be fetched: {failed}") from None
+        except OSError as error:
+            raise CommandFailed(f"{error.filename} cannot be read: {error.strerror}") from None
+        for url in settings.trust.revocation_urls:
+            try:
+                instance.run(fetch_revocation_list(settings, url))
+            except (FetchFailed, Unreadable) as failed:
+                note(f"{url} could not be fetched: {failed}")
+        told = _in_force(instance)
+    show({**told, **_changes(difference or Difference((), (), ()))}, as_json=json)
 
 
 @app.command(name="show")
 def show_list(ctx: typer.Context, json: JsonOption = False) -> None:
-    """Show which list is in force."""
+    """Show which list is in force, how old it is, and the certificates that end first."""
     with open_instance(config_path(ctx)) as instance:
-        standing = instance.run(instance.white_list.standing())
-    if standing is None:
-        raise CommandFailed("no white list was imported: nothing comes from or goes to others")
-    show(_described(standing), as_json=json)
+        told = _in_force(instance)
+        now = instance.stores.clock.now()
+        ending = [
+            f"{one.use}: {one.certificate.days_left(now)} days"
+            for one in trust_files.shown_certificates(instance.settings)
+            if one.certificate.warning_due(now) is not None
+        ]
+    show({**told, "certificatesEnding": ending}, as_json=json)
+
+
+@app.command()
+def certificates(ctx: typer.Context, json: JsonOption = False) -> None:
+    """List our certificates and the authorities of other operators, with the days they have left."""
+    settings = load(config_path(ctx))
+    now = SystemClock().now()
+    records = [
+        {
+            "use": one.use,
+            "subject": str(one.certificate.subject),
+            "issuer": str(one.certificate.issuer),
+            "notBefore": one.certificate.not_before.isoformat(),
+            "notAfter": one.certificate.not_after.isoformat(),
+            "daysLeft": one.certificate.days_left(now),
+            "file": str(one.file),
+        }
+        for one in trust_files.shown_certificates(settings)
+    ]
+    show_all(records, ("use", "subject", "notAfter", "daysLeft"), as_json=json)
 
 
 @app.command()
@@ -58,10 +111,12 @@ def diff(ctx: typer.Context, file: _File, json: JsonOption = False) -> None:
     new = read_white_list(content)
     with open_instance(config_path(ctx)) as instance:
         present = instance.run(instance.white_list.white_list())
-        accept_signed = instance.settings.trust.accept_unverified_signature
+        policy = trust_files.list_policy(instance.settings)
+        now = instance.stores.clock.now()
     refused = None
     try:
-        check_replacement(present, new, accept_signed=accept_signed)
+        new = checked_white_list(content, policy, now)
+        check_replacement(present, new)
     except WhiteListRefused as refusal:
         refused = str(refusal)
     show({**_changes(Difference.between(present, new)), "refused": refused}, as_json=json)
@@ -89,13 +144,24 @@ def _content(file: Path) -> bytes:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _described(standing: Standing) -> dict[str, object]:
+def _in_force(instance: Instance) -> dict[str, object]:
+    standing = instance.run(instance.white_list.standing())
+    if standing is None:
+        raise CommandFailed("no white list was imported: nothing comes from or goes to others")
+    age = instance.stores.clock.now() - standing.known_until
+    signature = "none"
+    if standing.signed:
+        signature = "verified" if standing.signer else "not verified"
     return {
         "generated": standing.generated.isoformat(),
         "imported": standing.imported.isoformat(),
+        "confirmed": standing.confirmed.isoformat() if standing.confirmed else None,
+        "ageHours": round(age.total_seconds() / 3600, 1),
+        "source": standing.source or "file",
         "domains": standing.domains,
         "listings": standing.listings,
-        "signature": "not verified" if standing.signed else "none",
+        "signature": signature,
+        "signer": standing.signer or None,
         "sha256": standing.digest,
     }
 

@@ -118,6 +118,7 @@ class Courier:
                 await self._put_back(entry, spool, failure)
 
     async def _put_back(self, entry: SpoolEntry, spool: WorkerSpool, failure: Exception) -> None:
+        self._journey.events.failed()
         # The exception's text may quote the message: only its kind and place are logged.
         why = f"{type(failure).__name__} in {place_of(failure)}"
         _LOG.warning(

@@ -1,6 +1,6 @@
 """The path of one accepted message, in order; each step is one call into the room that knows how.
 
-    route → open (judge, decrypt) → inspect → plan │ deliver ∥ file ∥ relay → report → finish
+    route → open (judge, decrypt) → screen → inspect → plan │ deliver ∥ file ∥ relay → report → finish
 
 Left of the bar nothing is changed and everything may be repeated. Right of it each effect has a
 key, unique in the database where it lands: a repeat after a crash finds it and does nothing. The
@@ -8,13 +8,15 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.courier.events import CourierEvents, Unheard
 from mssante.courier.reports import Report, Reports
 from mssante.directory.model import Mailbox, MailboxState, MailboxType
 from mssante.directory.ports import Directory
@@ -24,6 +26,8 @@ from mssante.filing.report import ReportRequest, build_report, needs_report
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
 from mssante.kernel.opaque import OpaqueId
+from mssante.kernel.reasons import Reason
+from mssante.mail.contacts import Correspondence, read_correspondence
 from mssante.mail.delivery_status import (
     RecipientStatus,
     StatusReport,
@@ -31,17 +35,24 @@ from mssante.mail.delivery_status import (
     returned_content,
 )
 from mssante.mail.dkim import DkimSigner
+from mssante.mail.exchange_facts import header_facts, kind_facts, recipient_facts
 from mssante.mail.model import BlobRef, SpoolEntry, StoredMessage, Wish
+from mssante.mail.policy import Policy
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue, Spool
-from mssante.mail.receipts import dropped_statuses, statuses_of
+from mssante.mail.receipts import dropped_statuses, refused_statuses, statuses_of
 from mssante.mail.routing import Route, orders_of, route
 from mssante.mail.rules.authorship import author_of
 from mssante.mail.rules.header import Header
+from mssante.mail.rules.who_may_write import Party
+from mssante.mail.screening import Objection, Screening
 from mssante.mail.smime import Finding, Keys, Passage, Reach, SecureMail, Variant
 from mssante.mail.trace_fields import relayed_trace, trace_fields
+from mssante.mail.tracing import Confirmation, confirmation, traced
+from mssante.wire.mime.reports import read_report
 from mssante.wire.mime.scanner import Part, scan
 from mssante.wire.mime.summary import MessageSummary, summarise, summary_of
 
+_NOBODY: Final[Mapping[OpaqueId, str]] = MappingProxyType({})
 _ON_A_THREAD: Final = 512 * 1024
 """Messages larger than this are opened off the event loop (about 5 ms of work)."""
 _Arguments = ParamSpec("_Arguments")
@@ -77,11 +88,17 @@ class Opened:
 
     summary: MessageSummary
     """Of the message as it came."""
+    content: bytes = field(repr=False)
+    """The message as it came."""
+    root: Part
+    """As it was scanned."""
     documents: tuple[FoundDocument, ...]
     is_8bit: bool
     """It has octets beyond ASCII."""
     passage: Passage
     variants: tuple[OpenedVariant, ...]
+    confirmation: Confirmation | None
+    """What it says about an earlier message, where it is a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +107,12 @@ class Journey:
 
     operator: Operator
     directory: Directory
+    policy: Policy
     blobs: Blobs
     deliveries: Deliveries
     clerk: Clerk
     smime: SecureMail
+    screening: Screening
     limits: InspectLimits
     report_policy: str
     """``problems`` or ``always``: see ``filing.report``."""
@@ -101,14 +120,26 @@ class Journey:
     """None: what goes to other operators bears no DKIM signature."""
     on_ordered: Callable[[], None]
     """Called when messages to other operators were put into the queue."""
+    events: CourierEvents = field(default_factory=Unheard)
 
     async def carry(self, entry: SpoolEntry, spool: Spool) -> None:
         """Do all that is left to do for an entry, then forget it."""
-        routed = await route(self.directory, entry)
+        routed = await route(self.directory, entry, self.policy.postmaster)
         opened = await self._open(entry, routed.mailboxes)
         sender = await self._sender(entry)
+        party = self.policy.party(entry, sender)
+        read: Correspondence | None = None
+        if any(mailbox.type is MailboxType.CITIZEN for mailbox in routed.mailboxes):
+            read = read_correspondence(opened.summary.header)
+            routed = await self.policy.screen(entry, sender, read, routed)
         if entry.wish is not None:
             await self._give_up(_Told(entry, opened, routed, _NO_PLAN, sender, spool.relays))
+            await spool.finish(entry.id)
+            return
+        objection = await self._screen(opened)
+        if objection is not None:
+            sending = _Sending(entry, opened, routed, None, party, sender, objection)
+            await self._refuse(sending, spool.relays)
             await spool.finish(entry.id)
             return
         plan = await self.clerk.plan(
@@ -116,8 +147,18 @@ class Journey:
         )
         # All come to their end before any's failure is told: nothing runs on beside a retry.
         delivered, outcomes, relayed = await asyncio.gather(
-            self._deliver(entry, opened, routed, plan),
-            self.clerk.file(entry, plan),
+            self._deliver(
+                _Sending(
+                    entry,
+                    opened,
+                    routed,
+                    self.policy.correspondence(entry, sender, read),
+                    party,
+                    sender,
+                ),
+                plan,
+            ),
+            self._file(entry, plan),
             self._relay(entry, opened, routed, sender, spool.relays),
             return_exceptions=True,
         )
@@ -130,6 +171,21 @@ class Journey:
         await self._report(told, outcomes)
         await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
         await spool.finish(entry.id)
+
+    async def _screen(self, opened: Opened) -> Objection | None:
+        passage = opened.passage
+        forms = [one.content for one in passage.variants if one.content is not None]
+        if passage.inner is not None and passage.inner not in forms:
+            forms.append(passage.inner)
+        return await self.screening.objection(opened.content, opened.root, forms)
+
+    async def _refuse(self, sending: "_Sending", relays: RelayQueue) -> None:
+        """Nothing becomes of the message but the record of it and the word to its sender."""
+        entry, opened = sending.entry, sending.opened
+        message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
+        await self._put(sending, opened.passage.finding, message, ())
+        told = _Told(entry, opened, sending.routed, _NO_PLAN, sending.sender, relays)
+        await self._notify(told, refused_statuses(entry, Reason.CONTENT_REFUSED))
 
     async def _open(self, entry: SpoolEntry, mailboxes: Sequence[Mailbox]) -> Opened:
         aside = entry.blob.length > _ON_A_THREAD
@@ -154,7 +210,8 @@ class Journey:
         else:
             documents = inspect(inner, summarise(inner), self.limits)
         is_8bit = not content.isascii()
-        return Opened(summary, documents, is_8bit, passage, variants)
+        report = confirmation(read_report(content, root))
+        return Opened(summary, content, root, documents, is_8bit, passage, variants, report)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -162,53 +219,124 @@ class Journey:
             return None
         return await self.directory.mailbox_by_address(entry.envelope.sender)
 
-    async def _deliver(
-        self, entry: SpoolEntry, opened: Opened, routed: Route, plan: FilingPlan
-    ) -> None:
-        receiving = [m.id for m in routed.mailboxes if m.id not in plan.withheld]
-        passage = opened.passage
+    async def _deliver(self, sending: "_Sending", plan: FilingPlan) -> None:
+        entry, opened = sending.entry, sending.opened
+        receiving = [m for m in sending.routed.mailboxes if m.id not in plan.withheld]
+        count = len(receiving)
         for one in opened.variants:
-            theirs = [each for each in receiving if each in one.variant.mailbox_ids]
-            receiving = [each for each in receiving if each not in one.variant.mailbox_ids]
+            theirs = [each for each in receiving if each.id in one.variant.mailbox_ids]
+            receiving = [each for each in receiving if each.id not in one.variant.mailbox_ids]
             if theirs:
-                await self._put_variant(entry, passage, one, theirs)
-        # Also where nobody is left: the admission is recorded with the first.
+                await self._put_variant(sending, one, theirs)
+        # Also where nobody is left: the admission, and who does not receive, are recorded with it.
         message = StoredMessage(entry.id, b"", opened.summary.encode(), entry.blob)
-        await self._put(entry, passage, passage.finding, message, receiving)
+        refused = {
+            gone.mailbox_id: gone.detail
+            for gone in sending.routed.undeliverable
+            if gone.mailbox_id is not None
+        }
+        await self._put(sending, opened.passage.finding, message, receiving, refused=refused)
+        if count:
+            self.events.delivered(entry, count)
 
     async def _put_variant(
-        self, entry: SpoolEntry, passage: Passage, one: OpenedVariant, mailbox_ids: list[OpaqueId]
+        self, sending: "_Sending", one: OpenedVariant, mailboxes: Sequence[Mailbox]
     ) -> None:
+        entry = sending.entry
         content, blob, original = one.variant.content, entry.blob, None
         if content is not None:
             blob, original = await self.blobs.put(content), entry.blob
         number = derived_id(entry.id, f"variant {sha256(content or b'').hexdigest()}")
         message = StoredMessage(number, b"", one.summary.encode(), blob)
-        await self._put(entry, passage, one.variant.finding, message, mailbox_ids, original)
+        await self._put(sending, one.variant.finding, message, mailboxes, original)
 
     async def _put(
         self,
-        entry: SpoolEntry,
-        passage: Passage,
+        sending: "_Sending",
         finding: Finding,
         message: StoredMessage,
-        mailbox_ids: list[OpaqueId],
+        mailboxes: Sequence[Mailbox],
         original: BlobRef | None = None,
+        *,
+        refused: Mapping[OpaqueId, str] = _NOBODY,
     ) -> None:
         """Deliver one form of a message, with the prefix that says what was found out about it."""
+        entry = sending.entry
         finding = await self.smime.attributed(finding)
         prefix = trace_fields(entry, self.operator.domain, self.operator.domain, finding)
+        patients = [m for m in mailboxes if m.type is MailboxType.CITIZEN]
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
                 replace(message, prefix=prefix),
                 len(prefix) + message.blob.length,
                 entry.accepted_at,
-                tuple(mailbox_ids),
+                tuple(m.id for m in mailboxes),
                 evidence=finding.evidence(entry.accepted_at, original),
-                admission=_admission(entry, passage),
+                admission=self._admission(sending),
+                facts={
+                    **kind_facts(sending.party, receipt=entry.envelope.sender is None),
+                    "way": "in" if entry.envelope.operator else "local",
+                    "size": entry.blob.length,
+                },
+                traced=traced(
+                    entry,
+                    sending.opened.summary.header,
+                    sending.sender.id if sending.sender is not None else None,
+                ),
+                confirmation=sending.opened.confirmation,
+                correspondence=sending.correspondence,
+                patients=frozenset(m.id for m in patients),
+                not_activated=frozenset(
+                    m.id for m in patients if m.state is MailboxState.NOT_ACTIVATED
+                ),
+                refused=refused,
             )
         )
+
+    def _admission(self, sending: "_Sending") -> AuditEntry:
+        """What the audit keeps of the message itself."""
+        entry, routed, passage = sending.entry, sending.routed, sending.opened.passage
+        envelope = entry.envelope
+        away = [one for addresses in routed.remote.values() for one in addresses]
+        patients_away = sum(self.policy.elsewhere(one).is_patient for one in away)
+        opened = [one for one in passage.variants if one.content is not None]
+        return AuditEntry(
+            AuditKind.ADMISSION,
+            "DATA",
+            "done" if sending.objection is None else Reason.CONTENT_REFUSED.value,
+            actor=envelope.account_id,
+            subject=envelope.mailbox_id,
+            correlation=entry.id,
+            facts={
+                "size": entry.blob.length,
+                "recipients": len(envelope.recipients),
+                **kind_facts(sending.party, receipt=envelope.sender is None),
+                **recipient_facts(
+                    [mailbox.type for mailbox in routed.mailboxes],
+                    patients_away,
+                    len(away) - patients_away,
+                ),
+                **header_facts(sending.opened.summary.header),
+                **({"operator": envelope.operator} if envelope.operator else {}),
+                # Which of the server's keys signed: a certificate's serial number names nobody.
+                **({"seal": envelope.seal.serial} if envelope.seal else {}),
+                "smime": (opened[0].finding if opened else passage.finding).verdict.value,
+                **(
+                    {"screened": sending.objection.cause, "found": sending.objection.found}
+                    if sending.objection
+                    else {}
+                ),
+                # How many mailboxes' keys decrypted.
+                **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
+            },
+        )
+
+    async def _file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
+        outcomes = await self.clerk.file(entry, plan)
+        if outcomes:
+            self.events.filed(entry, outcomes)
+        return outcomes
 
     async def _relay(
         self,
@@ -220,7 +348,7 @@ class Journey:
     ) -> None:
         if not routed.remote:
             return
-        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, entry, opened)
+        signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, opened)
         prefix = relayed_trace(entry, self.operator.domain) + signature
         orders = orders_of(
             entry,
@@ -234,12 +362,12 @@ class Journey:
         await relays.order(orders)
         self.on_ordered()
 
-    def _signature(self, entry: SpoolEntry, opened: Opened) -> bytes:
+    def _signature(self, opened: Opened) -> bytes:
         """The DKIM-Signature field; nothing where no domain of ours speaks."""
         author = author_of(Header.cut(opened.summary.header))
         if self.dkim is None or author is None:
             return b""
-        return self.dkim.field_for(self.blobs.read(entry.blob), author)
+        return self.dkim.field_for(opened.content, author)
 
     async def _report(self, told: "_Told", outcomes: Sequence[FilingOutcome]) -> None:
         """Tell the sender what was not filed or not delivered as asked, and why."""
@@ -278,7 +406,7 @@ class Journey:
             arrived_at=entry.accepted_at,
             reported_at=entry.accepted_at,
             envid=entry.envelope.envid,
-            content=self.blobs.read(entry.blob) if whole else None,
+            content=told.opened.content if whole else None,
         )
         await self._tell(told, "dsn", build_status_report(report), report.reported_at)
 
@@ -312,6 +440,23 @@ _NO_PLAN: Final = FilingPlan((), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
+class _Sending:
+    """A message that was read: what its deliveries are made of."""
+
+    entry: SpoolEntry
+    opened: Opened
+    routed: Route
+    correspondence: Correspondence | None
+    """What it says to the contacts of the patients who receive it."""
+    party: Party
+    """Who sends, as the policy sees it."""
+    sender: Mailbox | None
+    """Where it is a member's."""
+    objection: Objection | None = None
+    """Why it is not carried."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Told:
     """A message whose effects are done: what its sender may have to hear."""
 
@@ -341,29 +486,6 @@ async def _call(
     if aside:
         return await asyncio.to_thread(work, *arguments, **options)
     return work(*arguments, **options)
-
-
-def _admission(entry: SpoolEntry, passage: Passage) -> AuditEntry:
-    envelope = entry.envelope
-    opened = [one for one in passage.variants if one.content is not None]
-    return AuditEntry(
-        AuditKind.ADMISSION,
-        "DATA",
-        "done",
-        actor=envelope.account_id,
-        subject=envelope.mailbox_id,
-        correlation=entry.id,
-        facts={
-            "size": entry.blob.length,
-            "recipients": len(envelope.recipients),
-            **({"operator": envelope.operator} if envelope.operator else {}),
-            # Which of the server's keys signed: a certificate's serial number names nobody.
-            **({"seal": envelope.seal.serial} if envelope.seal else {}),
-            "smime": (opened[0].finding if opened else passage.finding).verdict.value,
-            # How many mailboxes' keys decrypted.
-            **({"opened": sum(len(one.mailbox_ids) for one in opened)} if opened else {}),
-        },
-    )
 
 
 def _waiting(mailboxes: Sequence[Mailbox]) -> int:

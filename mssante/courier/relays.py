@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mssante.courier.courier import MOST_ATTEMPTS, delay_after, place_of
+from mssante.courier.events import CourierEvents, Unheard
 from mssante.courier.reports import Report, Reports
 from mssante.directory.model import MailboxState
 from mssante.directory.ports import Directory
@@ -55,6 +56,7 @@ class RelayServices:
     operator_name: str
     per_domain: int
     """Orders to one domain at a time."""
+    events: CourierEvents = field(default_factory=Unheard)
 
 
 @dataclass(slots=True)
@@ -175,6 +177,7 @@ class RelayCourier:
         except Exception as failure:  # noqa: BLE001 - one bad message must not stop the others
             await self._put_back(queue, order, failure)
             return None
+        self._services.events.attempted(attempt)
         await self._settle(queue, order, attempt)
         return attempt
 
@@ -247,6 +250,7 @@ class RelayCourier:
 
     async def _put_back(self, queue: RelayQueue, order: RelayOrder, failure: Exception) -> None:
         """What fails by our own fault stays in the queue; again and again, it waits for a person."""
+        self._services.events.failed()
         failures = self._failures[order.id] = self._failures.get(order.id, 0) + 1
         # The exception's text may quote the message: only its kind and place are logged.
         why = f"{type(failure).__name__} in {place_of(failure)}"

@@ -13,6 +13,9 @@ from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import StoredMessage
 from mssante.mail.ports import Blobs, Deliveries, Delivery, RelayQueue
 from mssante.mail.relay import RelayOrder, RelayRecipient
+from mssante.mail.tracing import confirmation
+from mssante.wire.mime.reports import read_report
+from mssante.wire.mime.scanner import scan
 from mssante.wire.mime.summary import summarise
 
 _PREFIX = b"Return-Path: <>\r\n"
@@ -58,6 +61,7 @@ class Reports:
                 report.at,
                 (mailbox.id,),
                 kind=report.kind,
+                confirmation=confirmation(read_report(report.content, scan(report.content))),
             )
         )
 

@@ -39,6 +39,23 @@ class MailboxState(StrEnum):
     NOT_ACTIVATED = "not-activated"
     SUSPENDED = "suspended"
     CLOSED = "closed"
+    OBJECTED = "objected"
+    """The patient objects to the space: nothing is taken."""
+
+    @property
+    def receives(self) -> bool:
+        """Whether messages are taken and kept."""
+        return self in (MailboxState.ACTIVE, MailboxState.NOT_ACTIVATED)
+
+
+@unique
+class OpenTo(StrEnum):
+    """Which patients may write first to an organisation's mailbox that is open to them."""
+
+    ANY_PATIENT = "any"
+    """Every patient of this operator."""
+    KNOWN_PATIENTS = "known"
+    """Patients to whom the mailbox has written within twelve months, also if it has closed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,8 @@ class Mailbox:
     organisation_id: OpaqueId | None = None
     feeds_dmp: bool = False
     """Whether outgoing messages with clinical documents are filed by choice of the organisation."""
+    open_to_patients: OpenTo | None = None
+    """Who of the patients may write first (a pharmacy's mailbox); None: nobody."""
 
 
 @dataclass(frozen=True, slots=True)

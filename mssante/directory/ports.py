@@ -6,7 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from mssante.directory.model import Account, Domain, Mailbox, Organisation, Patient
+from mssante.directory.model import (
+    Account,
+    Domain,
+    Mailbox,
+    MailboxState,
+    OpenTo,
+    Organisation,
+    Patient,
+)
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
 
@@ -159,6 +167,20 @@ class Registry(Protocol):
 
     async def activate_patient(self, patient_id: OpaqueId, act: Act) -> None:
         """Open a patient's mailbox to its reader."""
+        ...
+
+    async def set_patient_state(self, patient_id: OpaqueId, state: MailboxState, act: Act) -> None:
+        """Close a patient's mailbox, note the patient's objection, or open it again."""
+        ...
+
+    async def set_mailbox_state(self, mailbox_id: OpaqueId, state: MailboxState, act: Act) -> None:
+        """Suspend, close or open again a member's mailbox."""
+        ...
+
+    async def set_open_to_patients(
+        self, mailbox_id: OpaqueId, open_to: OpenTo | None, act: Act
+    ) -> None:
+        """Say which patients may write first to a mailbox; None: none."""
         ...
 
 

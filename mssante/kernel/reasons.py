@@ -12,10 +12,13 @@ class Reason(StrEnum):
     AUTHENTICATION_REQUIRED = "authentication-required"
     ENCRYPTION_REQUIRED = "encryption-required"
     CERTIFICATE_REQUIRED = "certificate-required"
+    CERTIFICATE_REFUSED = "certificate-refused"
+    HANDSHAKE_FAILED = "handshake-failed"
     OPERATOR_NOT_LISTED = "operator-not-listed"
     SENDER_DOMAIN_FOREIGN = "sender-domain-foreign"
     SENDER_NOT_OWNED = "sender-not-owned"
     NOT_PERMITTED = "not-permitted"
+    NOT_A_CONTACT = "not-a-contact"
     # to whom
     RECIPIENT_UNKNOWN = "recipient-unknown"
     RECIPIENT_CLOSED = "recipient-closed"
@@ -30,6 +33,7 @@ class Reason(StrEnum):
     BARE_LINE_ENDING = "bare-line-ending"
     NUL_BYTE = "nul-byte"
     LINE_TOO_LONG = "line-too-long"
+    CONTENT_REFUSED = "content-refused"
     CONVERSION_NEEDED = "conversion-needed"
     LOOP_DETECTED = "loop-detected"
     FROM_NOT_OWNED = "from-not-owned"
@@ -40,6 +44,8 @@ class Reason(StrEnum):
     LIMIT_REACHED = "limit-reached"
     # now
     TRY_LATER = "try-later"
+    WHITE_LIST_OUTDATED = "white-list-outdated"
+    RATE_EXCEEDED = "rate-exceeded"
 
 
 class Refusal(Exception):

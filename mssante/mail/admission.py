@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from mssante.access.identity import Identity
-from mssante.directory.model import Mailbox
+from mssante.directory.model import Mailbox, MailboxType
 from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.opaque import id_text, new_id
 from mssante.mail.model import Envelope
+from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
 from mssante.mail.rules.completion import completed
 from mssante.mail.rules.header import Header, check_header_form
 from mssante.mail.rules.hops import check_hops
-from mssante.mail.rules.patient_address import check_patient_address
-from mssante.mail.rules.recipient_domain import is_ours
-from mssante.mail.rules.recipient_mailbox import open_recipient
+from mssante.mail.rules.receipt import check_is_receipt
+from mssante.mail.rules.recipient_domain import check_trusted
 from mssante.mail.rules.sender import check_sender_owned
 from mssante.mail.rules.structure import check_structure
-from mssante.mail.rules.who_may_write import check_may_write, check_may_write_at_all
 from mssante.trust.whitelist import TrustedSpace
 from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeLimits
 
@@ -50,8 +49,8 @@ class Admission:
     directory: Directory
     space: TrustedSpace
     clock: Clock
-    patient_domains: frozenset[str]
-    """Lower case."""
+    policy: Policy
+    """Who may write to whom."""
     authserv_id: str
     """Our name in Authentication-Results."""
     limits: AdmissionLimits = AdmissionLimits()
@@ -69,34 +68,41 @@ class Admission:
             declared_size: octets that the client announces (RFC 1870), 0 when it does not.
 
         Raises:
-            Refusal: SENDER_NOT_OWNED, MESSAGE_TOO_LARGE, NOT_PERMITTED.
+            Refusal: SENDER_NOT_OWNED, MESSAGE_TOO_LARGE.
         """
         check_sender_owned(identity, sender)
-        check_may_write_at_all(identity.mailbox.type)
         check_size(declared_size, self.limits.max_size)
 
     async def check_recipient(
-        self, identity: Identity, recipient: Address, *, accepted: int = 0
+        self,
+        identity: Identity,
+        sender: Address | None,
+        recipient: Address,
+        *,
+        accepted: int = 0,
+        declared_size: int = 0,
     ) -> Mailbox | None:
         """Judge RCPT; gives the recipient's mailbox, None for one at another operator.
 
         Args:
             identity: who submits.
+            sender: reverse-path.
             recipient: forward-path.
             accepted: recipients of this message so far.
+            declared_size: as at MAIL.
 
         Raises:
             Refusal: TOO_MANY_RECIPIENTS, DOMAIN_NOT_TRUSTED, RECIPIENT_MALFORMED,
-                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, NOT_PERMITTED.
+                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, NOT_PERMITTED, NOT_A_CONTACT,
+                MESSAGE_TOO_LARGE.
         """
         check_recipient_count(accepted, self.limits.max_recipients)
-        check_may_write_at_all(identity.mailbox.type)
-        if not await is_ours(self.directory, self.space, recipient):
-            return None
-        check_patient_address(self.patient_domains, recipient)
-        mailbox = await open_recipient(self.directory, recipient)
-        check_may_write(identity.mailbox.type, mailbox.type)
-        return mailbox
+        writer = self.policy.member(identity.mailbox, sender, declared_size)
+        if await self.directory.is_local_domain(recipient.domain):
+            return await self.policy.check_here(writer, recipient)
+        await self.policy.check_elsewhere(writer, recipient)
+        await check_trusted(self.space, recipient)
+        return None
 
     def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> bytes:
         """Judge the message and complete its header; gives the bytes to keep.
@@ -105,14 +111,17 @@ class Admission:
 
         Raises:
             Refusal: MESSAGE_TOO_LARGE, MESSAGE_TOO_COMPLEX, MESSAGE_MALFORMED, LOOP_DETECTED,
-                FROM_NOT_OWNED.
+                FROM_NOT_OWNED, NOT_PERMITTED.
         """
         check_size(len(content), self.limits.max_size)
+        self.policy.check_size_elsewhere(envelope.recipients, len(content))
         body_start = check_structure(content, self.limits.mime).body_start
         header = Header.cut(content[:body_start])
         check_header_form(header)
         check_hops(header.counts[b"received"], self.limits.max_hops)
         check_authorship(identity.may_send_as, header)
+        if identity.mailbox.type is MailboxType.CITIZEN and envelope.sender is None:
+            check_is_receipt(header)
         domain = (envelope.sender or identity.mailbox.address).domain
         block = completed(
             header,

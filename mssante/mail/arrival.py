@@ -11,16 +11,15 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.admission import AdmissionLimits
+from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
 from mssante.mail.rules.completion import without_forgeries
 from mssante.mail.rules.header import Header, check_header_form
 from mssante.mail.rules.hops import check_hops
-from mssante.mail.rules.patient_address import check_patient_address
 from mssante.mail.rules.recipient_domain import check_local_domain
-from mssante.mail.rules.recipient_mailbox import open_recipient
 from mssante.mail.rules.structure import check_structure
-from mssante.trust.whitelist import TrustedSpace
+from mssante.trust.whitelist import AgeLimit, TrustedSpace
 from mssante.wire.x500 import DistinguishedName
 
 
@@ -29,7 +28,7 @@ class Peer:
     """Another operator, at the moment of one MAIL command."""
 
     name: DistinguishedName
-    """In its certificate, whose chain TLS has verified."""
+    """In its certificate, which is believed."""
     domains: frozenset[str]
     """For which it speaks, by the white list; never ours."""
 
@@ -44,11 +43,13 @@ class Arrival:
 
     directory: Directory
     space: TrustedSpace
-    patient_domains: frozenset[str]
-    """Ours, lower case."""
+    policy: Policy
+    """Who may write to whom."""
     authserv_id: str
     """Our name in Authentication-Results."""
     limits: AdmissionLimits
+    age: AgeLimit | None = None
+    """How old the white list may be; None: as old as it likes."""
 
     async def check_sender(
         self, name: DistinguishedName | None, sender: Address | None, *, declared_size: int = 0
@@ -56,16 +57,18 @@ class Arrival:
         """Judge MAIL; gives the operator.
 
         Args:
-            name: of the verified client certificate; None where there is none.
+            name: of the client certificate that is believed; None where there is none.
             sender: reverse-path. The null one, which reports have, needs a listed operator only.
             declared_size: octets that the peer announces (RFC 1870), 0 when it does not.
 
         Raises:
-            Refusal: CERTIFICATE_REQUIRED, OPERATOR_NOT_LISTED, SENDER_DOMAIN_FOREIGN,
-                MESSAGE_TOO_LARGE.
+            Refusal: CERTIFICATE_REQUIRED, WHITE_LIST_OUTDATED, OPERATOR_NOT_LISTED,
+                SENDER_DOMAIN_FOREIGN, MESSAGE_TOO_LARGE.
         """
         if name is None:
             raise Refusal(Reason.CERTIFICATE_REQUIRED, "no client certificate")
+        if self.age is not None:
+            await self.age.check()
         listed = await self.space.domains_of(name)
         if not listed:
             raise Refusal(Reason.OPERATOR_NOT_LISTED, "certificate name is not in the white list")
@@ -77,17 +80,18 @@ class Arrival:
         check_size(declared_size, self.limits.max_size)
         return peer
 
-    async def check_recipient(self, recipient: Address, *, accepted: int = 0) -> None:
+    async def check_recipient(
+        self, sender: Address | None, recipient: Address, *, accepted: int = 0
+    ) -> None:
         """Judge RCPT; `accepted` recipients of this message came before.
 
         Raises:
             Refusal: TOO_MANY_RECIPIENTS, DOMAIN_NOT_TRUSTED, RECIPIENT_MALFORMED,
-                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED.
+                RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, NOT_PERMITTED.
         """
         check_recipient_count(accepted, self.limits.max_recipients)
         await check_local_domain(self.directory, recipient)
-        check_patient_address(self.patient_domains, recipient)
-        await open_recipient(self.directory, recipient)
+        await self.policy.check_here(self.policy.stranger(sender), recipient)
 
     def check_content(self, peer: Peer, content: bytes) -> bytes:
         """Judge the message; gives the bytes to keep: those that came, without the fields that only

@@ -29,14 +29,13 @@ class DkimSigner:
     key: DkimKey
 
     def field_for(self, message: bytes, sender: Address) -> bytes:
-        """The DKIM-Signature field of a message, with its line end.
+        """The DKIM-Signature field of a message, with its line end; empty where the message cannot be
+        signed (a header in neither ASCII nor UTF-8): it goes without rather than not at all, since
+        between operators certificates and domains are what is believed.
 
         Args:
             message: header and body in CRLF, as it is sent.
             sender: whose domain signs: the author's, which was judged to be the member's own.
-
-        Raises:
-            ValueError: the message cannot be signed.
         """
         try:
             signer = dkim.DKIM(message, signature_algorithm=self.key.algorithm.encode())
@@ -49,6 +48,6 @@ class DkimSigner:
                 canonicalize=_CANONICAL,
                 include_headers=[name for name in _SIGNED if name in present],
             )
-        except dkim.DKIMException as error:
-            raise ValueError(f"DKIM cannot sign this message: {type(error).__name__}") from None
+        except dkim.DKIMException:
+            return b""
         return field

@@ -3,13 +3,15 @@
 Every method that changes something returns when the change is durable.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mssante.access.audit import AuditEntry
+from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
+from mssante.mail.contacts import Correspondence, Standing
 from mssante.mail.model import (
     BlobRef,
     Envelope,
@@ -24,6 +26,7 @@ from mssante.mail.model import (
     StoredMessage,
 )
 from mssante.mail.relay import Attempt, RelayOrder
+from mssante.mail.tracing import Confirmation, Traced
 
 
 class RelayQueue(Protocol):
@@ -135,6 +138,20 @@ class Delivery:
     """Written with the message."""
     admission: AuditEntry | None = None
     """Recorded once with the first effect: the journal alone has witnessed it until then."""
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    """For the audit of each delivery."""
+    traced: Traced | None = None
+    """Kept with the admission."""
+    confirmation: Confirmation | None = None
+    """What the message, being a report, says about one that its reader sent."""
+    correspondence: Correspondence | None = None
+    """What the message says to the contacts of the patients who receive it; None: nothing."""
+    patients: frozenset[OpaqueId] = frozenset()
+    """Those of `mailbox_ids` that are patients'."""
+    not_activated: frozenset[OpaqueId] = frozenset()
+    """Those of `patients` that are to be invited."""
+    refused: Mapping[OpaqueId, str] = field(default_factory=dict)
+    """Mailboxes that do not receive the message after all, with the precise reason for the audit."""
 
 
 class Deliveries(Protocol):
@@ -146,6 +163,20 @@ class Deliveries(Protocol):
         A mailbox whose effect key is already there is left alone. There may be no mailbox: then
         only the admission is recorded.
         """
+        ...
+
+
+class Contacts(Protocol):
+    """To whom patients may write, and from whom they want nothing. Deliveries open and close."""
+
+    async def standing(self, mailbox_id: OpaqueId, address: Address) -> Standing:
+        """How the patient of a mailbox stands to an address now."""
+        ...
+
+    async def is_blocked(
+        self, mailbox_id: OpaqueId, senders: Collection[str], at: datetime
+    ) -> bool:
+        """Whether the patient had blocked one of the `senders` (address keys) at an instant."""
         ...
 
 

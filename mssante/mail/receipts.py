@@ -50,6 +50,15 @@ def statuses_of(
     return [told[one.key] for one in envelope.recipients if one.key in told]
 
 
+def refused_statuses(entry: SpoolEntry, reason: Reason) -> list[RecipientStatus]:
+    """The recipients of whom the sender is to be told when a message is not carried at all."""
+    return [
+        _failed(entry, one, reason)
+        for one in entry.envelope.recipients
+        if entry.envelope.request_for(one).wants(Notify.FAILURE)
+    ]
+
+
 def dropped_statuses(entry: SpoolEntry) -> list[RecipientStatus]:
     """The recipients of whom the sender is to be told when an administrator gave a message up."""
     requests = [(one, entry.envelope.request_for(one)) for one in entry.envelope.recipients]

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mssante.directory.model import Mailbox, MailboxState
+from mssante.directory.model import Mailbox
 from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.derived import derived_id
+from mssante.kernel.opaque import OpaqueId
 from mssante.kernel.reasons import Reason
 from mssante.mail.model import BlobRef, SpoolEntry
 from mssante.mail.relay import RelayOrder, RelayRecipient
+from mssante.mail.rules.recipient_mailbox import find_recipient, is_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,10 @@ class Undeliverable:
 
     recipient: Address
     reason: Reason
+    mailbox_id: OpaqueId | None = None
+    """Where there is one: for the audit."""
+    detail: str = ""
+    """The precise reason, for the audit alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,9 @@ class Route:
     """By mailbox id: how the envelope named it."""
 
 
-async def route(directory: Directory, entry: SpoolEntry) -> Route:
+async def route(
+    directory: Directory, entry: SpoolEntry, postmaster: Address | None = None
+) -> Route:
     """Find the place of each recipient; a mailbox that is not activated receives all the same.
 
     Only what a member submitted goes to other operators: what came from one never passes through.
@@ -43,15 +51,20 @@ async def route(directory: Directory, entry: SpoolEntry) -> Route:
     undeliverable: list[Undeliverable] = []
     remote: dict[str, list[Address]] = {}
     for recipient in entry.envelope.recipients:
+        domain = recipient.domain.lower()
         mailbox = await directory.mailbox_by_address(recipient)
+        if mailbox is None and is_role(recipient) and await directory.is_local_domain(domain):
+            mailbox = await find_recipient(directory, postmaster, recipient)
         if mailbox is None:
-            domain = recipient.domain.lower()
             if entry.envelope.operator or await directory.is_local_domain(domain):
                 undeliverable.append(Undeliverable(recipient, Reason.RECIPIENT_UNKNOWN))
             else:
                 remote.setdefault(domain, []).append(recipient)
-        elif mailbox.state in (MailboxState.CLOSED, MailboxState.SUSPENDED):
-            undeliverable.append(Undeliverable(recipient, Reason.RECIPIENT_CLOSED))
+        elif not mailbox.state.receives:
+            detail = f"mailbox is {mailbox.state.value}"
+            undeliverable.append(
+                Undeliverable(recipient, Reason.RECIPIENT_CLOSED, mailbox.id, detail)
+            )
         else:
             found.setdefault(mailbox.id, mailbox)
             named.setdefault(mailbox.id, recipient)

@@ -20,3 +20,12 @@ def uid_ranges(uids: Iterable[int]) -> Iterator[str]:
             taken += 1
         yield ",".join(ranges[:taken])
         del ranges[:taken]
+
+
+def contains_uid(text: str, uid: int) -> bool:
+    """Whether a set that `uid_ranges` wrote holds a UID."""
+    for piece in text.split(","):
+        first, _, last = piece.partition(":")
+        if first.isdigit() and int(first) <= uid <= int(last or first):
+            return True
+    return False

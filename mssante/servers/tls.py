@@ -4,7 +4,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from mssante.trust.tls import harden
+from mssante.trust.peer_tls import TlsFailed
+from mssante.trust.tls import OnHandshake, harden
 
 HANDSHAKE_SECONDS: Final = 20.0
 """How long a client may take for its handshake."""
@@ -13,19 +14,17 @@ SHUTDOWN_SECONDS: Final = 5.0
 
 
 def server_context(
-    certificate: Path, key: Path, *, client_ca: Path | None = None
+    certificate: Path, key: Path, *, on_handshake: OnHandshake | None = None
 ) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
-    Session tickets stay on, but for client certificates: a phone that comes back saves the
-    asymmetric part of the handshake.
+    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
+    Members only: other operators show certificates of their own, see `mssante.trust.peer_tls`.
 
     Args:
         certificate: PEM file, our certificate first, then its chain.
         key: PEM file of the private key, unencrypted.
-        client_ca: PEM file of the authorities whose client certificates are asked for. A client
-            without certificate is let in, so that the protocol can refuse it in its own words; a
-            certificate that does not verify ends the handshake.
+        on_handshake: told of each handshake how it ended.
 
     Raises:
         OSError: a file cannot be read (also ssl.SSLError: it is not what it should be).
@@ -34,10 +33,35 @@ def server_context(
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        # A resumed session would bring the certificate of an earlier day, unverified today.
-        context.options |= ssl.OP_NO_TICKET
-        context.num_tickets = 0
+    if on_handshake is not None:
+        context.sslobject_class = _telling(on_handshake)
     return context
+
+
+def why_no_handshake(cause: BaseException | None) -> str:
+    """Why a handshake failed, in the fixed words of the TLS library that ended it or in ours."""
+    if isinstance(cause, TlsFailed):
+        return cause.reason
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
+    # Asyncio's loops abort a handshake that takes too long.
+    return (
+        "handshake timed out" if isinstance(cause, ConnectionAbortedError) else "connection ended"
+    )
+
+
+def _telling(on_handshake: OnHandshake) -> type[ssl.SSLObject]:
+    """TLS objects that tell how their handshake ended: the event loop keeps it to itself."""
+
+    class Telling(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError:
+                on_handshake(None)
+                raise
+            on_handshake(self.version())
+
+    return Telling

@@ -29,6 +29,7 @@ from mssante.directory.model import (
     Mailbox,
     MailboxState,
     MailboxType,
+    OpenTo,
     Organisation,
     Patient,
 )
@@ -78,6 +79,7 @@ _MAILBOX_COLUMNS: Final = (
     MAILBOX.c.patient_id,
     MAILBOX.c.organisation_id,
     MAILBOX.c.feeds_dmp,
+    MAILBOX.c.open_to_patients,
 )
 
 _ACCOUNT_BY_LOGIN: Final = Prepared(
@@ -328,6 +330,7 @@ def _mailbox(row: Row[Any]) -> Mailbox:
         patient_id=_optional_id(row.patient_id),
         organisation_id=_optional_id(row.organisation_id),
         feeds_dmp=row.feeds_dmp,
+        open_to_patients=OpenTo(row.open_to_patients) if row.open_to_patients else None,
     )
 
 
@@ -455,17 +458,41 @@ class StoredRegistry:
 
     async def activate_patient(self, patient_id: OpaqueId, act: Act) -> None:
         """See the port."""
+        await self.set_patient_state(patient_id, MailboxState.ACTIVE, act)
 
-        def work(conn: Connection, _at: int) -> None:
+    async def set_patient_state(self, patient_id: OpaqueId, state: MailboxState, act: Act) -> None:
+        """See the port."""
+
+        def work(conn: Connection, at: int) -> None:
             changed = conn.execute(
                 update(MAILBOX)
                 .where(MAILBOX.c.patient_id == patient_id)
-                .values(state=MailboxState.ACTIVE.value)
+                .values(state=state.value, closed_at=_closed_at(state, at))
             )
             if changed.rowcount == 0:
                 raise Unknown("this patient has no mailbox")
 
-        await self._do(work, act, patient_id)
+        await self._do(work, act, patient_id, {"state": state.value})
+
+    async def set_mailbox_state(self, mailbox_id: OpaqueId, state: MailboxState, act: Act) -> None:
+        """See the port."""
+
+        def work(conn: Connection, at: int) -> None:
+            values = {"state": state.value, "closed_at": _closed_at(state, at)}
+            _change_mailbox(conn, mailbox_id, values)
+
+        await self._do(work, act, mailbox_id, {"state": state.value})
+
+    async def set_open_to_patients(
+        self, mailbox_id: OpaqueId, open_to: OpenTo | None, act: Act
+    ) -> None:
+        """See the port."""
+        value = open_to.value if open_to else None
+
+        def work(conn: Connection, _at: int) -> None:
+            _change_mailbox(conn, mailbox_id, {"open_to_patients": value})
+
+        await self._do(work, act, mailbox_id, {"open_to_patients": value or "nobody"})
 
     async def _change_account(
         self, account_id: OpaqueId, values: dict[str, object], act: Act
@@ -505,6 +532,18 @@ class StoredRegistry:
             audit.record(conn, at, entry)
 
         await self._database.write(unit)
+
+
+def _closed_at(state: MailboxState, at: int) -> int | None:
+    return at if state in (MailboxState.CLOSED, MailboxState.OBJECTED) else None
+
+
+def _change_mailbox(
+    conn: Connection, mailbox_id: OpaqueId, values: Mapping[str, str | int | None]
+) -> None:
+    changed = conn.execute(update(MAILBOX).where(MAILBOX.c.id == mailbox_id).values(**values))
+    if changed.rowcount == 0:
+        raise Unknown("there is no such mailbox")
 
 
 @contextmanager
@@ -563,6 +602,7 @@ def _insert_mailbox(conn: Connection, mailbox: Mailbox, at: int) -> None:
             patient_id=mailbox.patient_id,
             organisation_id=mailbox.organisation_id,
             feeds_dmp=mailbox.feeds_dmp,
+            open_to_patients=mailbox.open_to_patients.value if mailbox.open_to_patients else None,
             created_at=at,
         ),
     )

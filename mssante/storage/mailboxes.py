@@ -47,7 +47,8 @@ from mssante.mail.model import (
 )
 from mssante.mail.ports import Delivery, Wakeups
 from mssante.mail.uid_ranges import uid_ranges
-from mssante.storage import audit, folders
+from mssante.storage import audit, contacts, folders
+from mssante.storage.contacts import ContactBook
 from mssante.storage.database import Database
 from mssante.storage.encryption import Tampered, seal, unseal
 from mssante.storage.prepared import Prepared
@@ -61,6 +62,7 @@ from mssante.storage.schema.mail import (
     TOMBSTONE,
 )
 from mssante.storage.segments import SegmentBlobs
+from mssante.storage.traces import TraceBook
 
 _LOG: Final = logging.getLogger(__name__)
 _Member = TypeVar("_Member")
@@ -185,6 +187,8 @@ class StoredMailboxes:
         self._blobs = blobs
         self._wakeups = wakeups
         self._clock = clock
+        self._book = ContactBook(blobs.keyring)
+        self._traces = TraceBook(blobs.keyring)
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -346,7 +350,7 @@ class StoredMailboxes:
         values = self._message_values(delivery.message)
         evidence = self._evidence_values(delivery)
         changed = await self._database.write(
-            lambda conn: _deliver(conn, delivery, values, now, evidence)
+            lambda conn: _deliver(conn, delivery, values, now, (self._book, self._traces), evidence)
         )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
@@ -510,8 +514,10 @@ def _deliver(
     delivery: Delivery,
     message: dict[str, object],
     now: int,
+    books: tuple[ContactBook, TraceBook],
     evidence: dict[str, object] | None = None,
 ) -> list[tuple[int, int]]:
+    book, traces = books
     changed: list[tuple[int, int]] = []
     received_at = to_milliseconds(delivery.received_at)
     if delivery.admission is not None:
@@ -519,6 +525,8 @@ def _deliver(
         effect = _effect(delivery.spool_id, "admit", delivery.spool_id, now)
         if _is_first(conn, effect):
             audit.record(conn, received_at, delivery.admission)
+            if delivery.traced is not None:
+                traces.keep(conn, delivery.spool_id, received_at, delivery.traced)
     # In one order everywhere, so that two deliveries cannot wait for each other (PostgreSQL).
     for mailbox_id in sorted(delivery.mailbox_ids):
         effect = _effect(delivery.spool_id, delivery.kind, mailbox_id, now)
@@ -542,11 +550,55 @@ def _deliver(
             conn,
             now,
             AuditEntry(
-                kind, delivery.kind, "done", subject=mailbox_id, correlation=delivery.spool_id
+                kind,
+                delivery.kind,
+                "done",
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts=delivery.facts,
             ),
         )
+        if delivery.confirmation is not None:
+            traces.confirm(conn, delivery.spool_id, mailbox_id, delivery.confirmation, now)
+        if mailbox_id in delivery.patients:
+            _correspond(conn, delivery, mailbox_id, received_at, now, book)
         changed.append((number, modseq))
+    for mailbox_id in sorted(delivery.refused):
+        _refuse(conn, delivery, mailbox_id, now)
     return changed
+
+
+def _correspond(
+    conn: Connection,
+    delivery: Delivery,
+    mailbox_id: OpaqueId,
+    received_at: int,
+    now: int,
+    book: ContactBook,
+) -> None:
+    """What the first delivery to a patient means beside the message."""
+    if delivery.correspondence is not None:
+        spool_id = delivery.spool_id
+        book.apply(conn, mailbox_id, delivery.correspondence, received_at, spool_id, now)
+    if mailbox_id in delivery.not_activated:
+        contacts.invite(conn, mailbox_id, delivery.spool_id, received_at, now)
+
+
+def _refuse(conn: Connection, delivery: Delivery, mailbox_id: OpaqueId, now: int) -> None:
+    """Note, once, why an accepted message does not reach a mailbox."""
+    if _is_first(conn, _effect(delivery.spool_id, "refuse", mailbox_id, now)):
+        audit.record(
+            conn,
+            now,
+            AuditEntry(
+                AuditKind.REFUSAL,
+                delivery.kind,
+                Reason.RECIPIENT_CLOSED.value,
+                subject=mailbox_id,
+                correlation=delivery.spool_id,
+                facts={"detail": delivery.refused[mailbox_id]},
+            ),
+        )
 
 
 def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[str, object]:

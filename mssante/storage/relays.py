@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mssante.access.audit import AuditEntry, AuditKind
@@ -49,6 +49,13 @@ _DUE_NOW: Final = (
     .order_by(RELAY.c.urgency, RELAY.c.due_at)
     .limit(bindparam("limit"))
 )
+_CENSUS: Final = (
+    select(
+        RELAY.c.wish, func.count().label("number"), func.min(RELAY.c.accepted_at).label("oldest")
+    )
+    .where(RELAY.c.state == DUE)
+    .group_by(RELAY.c.wish)
+)
 _ADD: Final = Prepared(sqlite_insert(RELAY).on_conflict_do_nothing())
 _RECORD: Final = Prepared(
     update(RELAY)
@@ -79,6 +86,18 @@ class StoredRelays:
         """Keep new orders."""
         rows = [self._new_row(order) for order in orders]
         await self._database.write(lambda conn: _ADD.do(conn, rows))
+
+    async def census(self) -> tuple[int, int, int | None]:
+        """How many orders are due, how many are held, and when the oldest due one was accepted
+        (milliseconds, UTC).
+        """
+        rows = await self._database.read(lambda conn: conn.execute(_CENSUS).all())
+        due = [row for row in rows if row.wish != Wish.HOLD.value]
+        return (
+            sum(row.number for row in due),
+            sum(row.number for row in rows if row.wish == Wish.HOLD.value),
+            min((row.oldest for row in due), default=None),
+        )
 
     async def due(self, limit: int) -> list[RelayOrder]:
         """Orders whose time has come."""
@@ -197,7 +216,7 @@ def _audited(order: RelayOrder) -> AuditEntry:
         "status": ",".join(sorted({one.status for one in order.recipients})),
     }
     return AuditEntry(
-        AuditKind.RELAY,
+        AuditKind.RELAY if order.sender is not None else AuditKind.REPORT,
         "relay",
         "failed" if failed else "done",
         subject=order.mailbox_id,

@@ -180,6 +180,11 @@ class SegmentBlobs:
             return plain
         return plain[start - origin : stop - origin]
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that seal the blobs."""
+        return self._keyring
+
     def key_of(self, ref: BlobRef) -> bytes:
         """The blob's own key, for what is sealed beside it."""
         return self._keyring.unwrap(ref.wrapped_key)

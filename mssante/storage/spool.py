@@ -8,9 +8,10 @@ import asyncio
 import logging
 from collections import deque
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
@@ -41,6 +42,9 @@ _DUE: Final = (
     .order_by(SPOOL.c.due_at, SPOOL.c.id)
     .limit(bindparam("limit"))
 )
+_CENSUS: Final = select(
+    SPOOL.c.state, func.count().label("number"), func.min(SPOOL.c.accepted_at).label("oldest")
+).group_by(SPOOL.c.state)
 _DELETE: Final = delete(SPOOL).where(SPOOL.c.id == bindparam("entry"))
 
 
@@ -78,6 +82,22 @@ class StoredSpool:
     def relays(self) -> StoredRelays:
         """Messages on their way to other operators."""
         return self._relays
+
+    async def census(self) -> tuple[int, int, int | None, float]:
+        """How many entries are due, how many are held, when the oldest due one was accepted
+        (milliseconds, UTC), and how full the journal is (at 1 nothing more is accepted).
+        """
+        rows = await self._database.read(lambda conn: conn.execute(_CENSUS).all())
+        due = [row for row in rows if row.state != "aside"]
+        oldest = [row.oldest for row in due]
+        # In order of acceptance, so that the first one is the oldest.
+        oldest += [record.accepted_at for record in islice(self._journaled.values(), 1)]
+        return (
+            len(self._journaled) + sum(row.number for row in due),
+            sum(row.number for row in rows if row.state == "aside"),
+            min(oldest, default=None),
+            self._journal.live / MOST_LIVE,
+        )
 
     async def recover(self) -> int:
         """Find what the slot's former process left; call once, before anything else.

@@ -1,10 +1,13 @@
 """The white list on disk: the last good one, whole, and its replacement in one transaction."""
 
+import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.directory.ports import Act
@@ -12,9 +15,10 @@ from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
 from mssante.storage import audit
 from mssante.storage.database import Database
 from mssante.storage.schema.directory import WHITE_LIST, WHITE_LIST_ENTRY
+from mssante.trust.list_signature import ListPolicy, checked_white_list
 from mssante.trust.whitelist import Difference, Standing, check_replacement
 from mssante.wire.whitelist.model import Listing, WhiteList
-from mssante.wire.whitelist.reader import WhiteListRefused, read_white_list
+from mssante.wire.whitelist.reader import WhiteListRefused
 from mssante.wire.x500 import DistinguishedName
 
 _IN_FORCE: Final = 1
@@ -26,6 +30,18 @@ _OPERATORS: Final = select(WHITE_LIST_ENTRY.c.operator).where(
 _DOMAINS: Final = select(WHITE_LIST_ENTRY.c.domain).where(
     WHITE_LIST_ENTRY.c.operator == bindparam("name")
 )
+_KNOWN: Final = select(
+    WHITE_LIST.c.generated_at, WHITE_LIST.c.imported_at, WHITE_LIST.c.confirmed_at
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """From where a list was fetched, with what the next conditional request needs."""
+
+    url: str
+    etag: str = ""
+    last_modified: str = ""
 
 
 class StoredWhiteList:
@@ -47,6 +63,14 @@ class StoredWhiteList:
             await self._names(lambda conn: conn.scalars(_DOMAINS, {"name": str(operator)}))
         )
 
+    async def known_until(self) -> datetime | None:
+        """See the port."""
+        row = await self._database.read(lambda conn: conn.execute(_KNOWN).first())
+        if row is None:
+            return None
+        generated = min(row.generated_at, row.imported_at)
+        return from_milliseconds(max(generated, row.confirmed_at or 0))
+
     async def standing(self) -> Standing | None:
         """What is in force; None before the first import."""
         return await self._database.read(_standing)
@@ -55,16 +79,14 @@ class StoredWhiteList:
         """The whole list in force."""
         return await self._database.read(_white_list)
 
-    async def difference(self, content: bytes) -> Difference:
-        """What importing a file would change.
-
-        Raises:
-            WhiteListRefused: the file is not a white list.
-        """
-        return Difference.between(await self.white_list(), read_white_list(content))
-
     async def replace(
-        self, content: bytes, act: Act, *, accept_signed: bool, force: bool = False
+        self,
+        content: bytes,
+        act: Act,
+        policy: ListPolicy,
+        *,
+        force: bool = False,
+        origin: Origin | None = None,
     ) -> Difference:
         """Put a list in force; all of it or nothing, judged against the present one in the same
         transaction.
@@ -72,28 +94,46 @@ class StoredWhiteList:
         Args:
             content: the XML file.
             act: for the audit, which also gets the refusals.
-            accept_signed: take a list whose signature is not verified.
+            policy: what its signature must be.
             force: take a list that loses more than half of the domains.
+            origin: from where it was fetched just now; None for a file. What was fetched and is the
+                list in force already is confirmed, without an entry in the audit.
 
         Raises:
             WhiteListRefused: says why; the present list stays in force.
         """
-        at = to_milliseconds(self._clock.now())
+        now = self._clock.now()
+        at = to_milliseconds(now)
         digest = sha256(content).digest()
         try:
-            new = read_white_list(content)
+            # Seconds of work for a list of several megabytes.
+            new = await asyncio.to_thread(checked_white_list, content, policy, now)
             return await self._database.write(
-                lambda conn: _replace(
-                    conn, new, digest, at, act, accept_signed=accept_signed, force=force
-                )
+                lambda conn: _replace(conn, new, digest, at, act, force=force, origin=origin)
             )
         except WhiteListRefused as refused:
             entry = _entry(act, refused.word, {"digest": digest.hex()})
             await self._database.write(lambda conn: audit.record(conn, at, entry))
             raise
 
+    async def confirm(self, origin: Origin) -> None:
+        """Note that the source says now that its list is the one in force."""
+        at = to_milliseconds(self._clock.now())
+        await self._database.write(lambda conn: _confirm(conn, at, origin))
+
     async def _names(self, work: Callable[[Connection], Iterable[str]]) -> list[str]:
         return await self._database.read(lambda conn: list(work(conn)))
+
+
+def _confirm(conn: Connection, at: int, origin: Origin) -> None:
+    conn.execute(
+        update(WHITE_LIST).values(
+            source=origin.url,
+            confirmed_at=at,
+            etag=origin.etag,
+            last_modified=origin.last_modified,
+        )
+    )
 
 
 def _replace(
@@ -103,12 +143,20 @@ def _replace(
     at: int,
     act: Act,
     *,
-    accept_signed: bool,
     force: bool,
+    origin: Origin | None,
 ) -> Difference:
     present = _white_list(conn)
-    check_replacement(present, new, accept_signed=accept_signed, force=force)
+    check_replacement(present, new, force=force)
     difference = Difference.between(present, new)
+    standing = conn.execute(select(WHITE_LIST)).first()
+    if (
+        origin is not None
+        and standing is not None
+        and (bytes(standing.digest), standing.signer) == (digest, new.signer)
+    ):
+        _confirm(conn, at, origin)
+        return difference
     conn.execute(delete(WHITE_LIST_ENTRY))
     conn.execute(delete(WHITE_LIST))
     conn.execute(
@@ -118,6 +166,11 @@ def _replace(
             imported_at=at,
             signed=new.signed,
             digest=digest,
+            signer=new.signer,
+            source=origin.url if origin else "",
+            confirmed_at=at if origin else None,
+            etag=origin.etag if origin else "",
+            last_modified=origin.last_modified if origin else "",
         )
     )
     conn.execute(
@@ -140,6 +193,8 @@ def _replace(
         "removed": len(difference.removed),
         "changed": len(difference.changed),
         "forced": int(force),
+        "signer": new.signer,
+        "source": origin.url if origin else "",
     }
     audit.record(conn, at, _entry(act, "done", facts))
     return difference
@@ -168,6 +223,11 @@ def _standing(conn: Connection) -> Standing | None:
         len(domains),
         row.signed,
         bytes(row.digest).hex(),
+        row.signer,
+        row.source,
+        from_milliseconds(row.confirmed_at) if row.confirmed_at is not None else None,
+        row.etag,
+        row.last_modified,
     )
 
 
@@ -179,4 +239,4 @@ def _white_list(conn: Connection) -> WhiteList | None:
         Listing(each.domain, DistinguishedName.parse(each.operator), each.description)
         for each in conn.execute(_LISTINGS)
     )
-    return WhiteList(from_milliseconds(row.generated_at), listings, row.signed)
+    return WhiteList(from_milliseconds(row.generated_at), listings, row.signed, row.signer)

@@ -1,4 +1,4 @@
-"""Certification paths (RFC 5280 section 6), for mail (RFC 8550 section 4).
+"""Certification paths (RFC 5280 section 6), for mail (RFC 8550 section 4) and for TLS.
 
 `cryptography.x509.verification` fits TLS: it demands a server or client profile and one answer for
 all causes. Here the cause is the verdict, so the steps are written out; the signatures, the names
@@ -8,7 +8,8 @@ Left out, and refused where a certificate makes them critical: policy constraint
 policy, and mappings of policies. No anchor of ours sets an initial policy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final
@@ -50,24 +51,55 @@ _KNOWN_CRITICAL: Final = frozenset(
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
     )
 )
-_MAIL_USAGES: Final = frozenset(
-    (ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Usages:
+    """What the certificates of a path must be made for."""
+
+    extended: frozenset[x509.ObjectIdentifier]
+    """One of these, or anyExtendedKeyUsage, stands in each certificate that has the extension; empty:
+    whatever stands there."""
+    extended_word: str
+    """In the reasons: ``eku-without-WORD``."""
+    key: Callable[[x509.KeyUsage], bool]
+    """What the end entity's key usage must allow, where it has the extension."""
+    key_word: str
+    """In the reason: ``ku-without-WORD``."""
+
+
+_MAIL: Final = frozenset((ExtendedKeyUsageOID.EMAIL_PROTECTION,))
 
 
 @unique
 class Purpose(Enum):
-    """What the end entity's key is used for."""
+    """What the end entity's key is used for in mail (RFC 8550 section 4.4)."""
 
     SIGN = "sign"
     ENCRYPT = "encrypt"
+
+
+_MAIL_USAGES: Final = {
+    Purpose.SIGN: Usages(
+        _MAIL,
+        "emailProtection",
+        lambda usage: usage.digital_signature or usage.content_commitment,
+        "signature",
+    ),
+    Purpose.ENCRYPT: Usages(
+        _MAIL,
+        "emailProtection",
+        lambda usage: usage.key_encipherment or usage.key_agreement,
+        "encryption",
+    ),
+}
 
 
 def find_path(
     certificate: x509.Certificate,
     trust: Trust,
     embedded: Sequence[x509.Certificate],
-    purpose: Purpose,
+    purpose: Purpose | Usages,
     at: datetime,
 ) -> Path:
     """A valid path, revocation aside.
@@ -76,7 +108,7 @@ def find_path(
         certificate: of the end entity.
         trust: the anchors, and intermediates that we know.
         embedded: further certificates that may be intermediates, for instance a message's.
-        purpose: of the end entity's key.
+        purpose: of the end entity's key, for mail or for something else.
         at: the instant, with offset.
 
     Raises:
@@ -85,16 +117,17 @@ def find_path(
             policy-constraints, extension-malformed.
         SignatureInvalid: weak-digest or weak-key in a certificate below the anchor.
         Unsupported: an algorithm.
-        WrongUsage: eku-without-emailProtection, ku-without-signature, ku-without-encryption,
-            issuer-eku-without-emailProtection.
+        WrongUsage: for mail eku-without-emailProtection, ku-without-signature,
+            ku-without-encryption, issuer-eku-without-emailProtection; else the words of `Usages`.
         OutsideValidity: certificate-expired, certificate-not-yet-valid, issuer-outside-validity.
     """
+    usages = _MAIL_USAGES[purpose] if isinstance(purpose, Purpose) else purpose
     refusal: CertificateRefused | SmimeError | None = None
     search = _Search(trust, embedded)
     for path in search.paths((certificate,)):
         try:
             _check_path(path)
-            _check_usage(path, purpose)
+            _check_usage(path, usages)
             _check_validity(path, at)
         except (CertificateRefused, SmimeError) as error:
             if refusal is None or _rank(error) > _rank(refusal):
@@ -232,20 +265,16 @@ def _check_critical(certificate: x509.Certificate) -> None:
             raise Untrusted("unknown-critical-extension")
 
 
-def _check_usage(path: Path, purpose: Purpose) -> None:
+def _check_usage(path: Path, usages: Usages) -> None:
+    allowed = usages.extended | {ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     for position, certificate in enumerate(path):
         extended = extension(certificate, x509.ExtendedKeyUsage)
-        if extended is not None and not _MAIL_USAGES & set(extended):
-            raise WrongUsage(
-                "issuer-eku-without-emailProtection" if position else "eku-without-emailProtection"
-            )
+        if usages.extended and extended is not None and not allowed & set(extended):
+            word = f"eku-without-{usages.extended_word}"
+            raise WrongUsage(f"issuer-{word}" if position else word)
     usage = extension(path[0], x509.KeyUsage)
-    if usage is None:
-        return
-    if purpose is Purpose.SIGN and not (usage.digital_signature or usage.content_commitment):
-        raise WrongUsage("ku-without-signature")
-    if purpose is Purpose.ENCRYPT and not (usage.key_encipherment or usage.key_agreement):
-        raise WrongUsage("ku-without-encryption")
+    if usage is not None and not usages.key(usage):
+        raise WrongUsage(f"ku-without-{usages.key_word}")
 
 
 def _check_validity(path: Path, at: datetime) -> None:

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
+from mssante.trust.anchors import Unreadable, read_revocation_lists
 from mssante.trust.extensions import all_extensions, extension
 from mssante.trust.path import Path
 from mssante.trust.refusals import Revoked, Untrusted
@@ -68,6 +69,45 @@ def check_revocation(
             raise revoked if not position else Revoked(f"issuer-{revoked.reason}") from None
         worst = max(worst, found)
     return worst
+
+
+def check_fetched(
+    octets: bytes, present: bytes | None, authorities: Iterable[x509.Certificate]
+) -> None:
+    """Check that a fetched list may take the place of the one that was fetched before: over HTTP
+    anybody could have put it there.
+
+    Args:
+        octets: what came.
+        present: the one that is kept; None without one.
+        authorities: ours; one of them must have signed it.
+
+    Raises:
+        Unreadable: malformed, signed by nobody that we know, or older than the present one.
+    """
+    known = tuple(authorities)
+    lists = read_revocation_lists(octets)
+    for one in lists:
+        if not any(one.issuer == each.subject and _is_signed_by(one, each) for each in known):
+            raise Unreadable("no authority of ours has signed it")
+    if present is not None and lists[0].last_update_utc < _first(present).last_update_utc:
+        raise Unreadable("it is older than the one that is kept")
+
+
+def half_life(octets: bytes) -> datetime | None:
+    """When a list has come half of the way to its nextUpdate; None where it names none.
+
+    Raises:
+        Unreadable: it is no list.
+    """
+    one = _first(octets)
+    if one.next_update_utc is None:
+        return None
+    return one.last_update_utc + (one.next_update_utc - one.last_update_utc) / 2
+
+
+def _first(octets: bytes) -> x509.CertificateRevocationList:
+    return read_revocation_lists(octets)[0]
 
 
 def _status(

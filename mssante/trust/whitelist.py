@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from mssante.kernel.clock import Clock
+from mssante.kernel.reasons import Reason, Refusal
 from mssante.wire.whitelist.model import WhiteList
 from mssante.wire.whitelist.reader import WhiteListRefused
 from mssante.wire.x500 import DistinguishedName
@@ -19,9 +21,27 @@ class Standing:
     domains: int
     listings: int
     signed: bool
-    """A signature stood in it; it was not verified."""
+    """A signature stood in it; verified where there is a `signer`."""
     digest: str
     """SHA-256 of the file, in hex: ANS publishes it beside the list."""
+    signer: str = ""
+    """Who signed it (RFC 4514)."""
+    source: str = ""
+    """The URL from where it was fetched; empty for a file that was imported."""
+    confirmed: datetime | None = None
+    """When `source` last said that this is its list."""
+    etag: str = ""
+    """Of the source's answer, for its next conditional request (RFC 9110 section 13)."""
+    last_modified: str = ""
+
+    @property
+    def known_until(self) -> datetime:
+        """The last instant at which this was certainly the list: what its age counts from.
+
+        A date of generation in the future makes no list younger than its import.
+        """
+        generated = min(self.generated, self.imported)
+        return max(generated, self.confirmed or generated)
 
 
 class TrustedSpace(Protocol):
@@ -36,6 +56,34 @@ class TrustedSpace(Protocol):
     async def domains_of(self, operator: DistinguishedName) -> frozenset[str]:
         """The domains that a certificate's name may speak for; empty: it is not listed."""
         ...
+
+    async def known_until(self) -> datetime | None:
+        """The last instant at which the list in force was certainly current; None without one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimit:
+    """The age from which the white list is believed no more: nothing comes in, nothing goes out,
+    until it is refreshed. Both doors to other operators ask before each message.
+    """
+
+    space: TrustedSpace
+    clock: Clock
+    limit: timedelta | None
+    """None: a list never becomes too old."""
+
+    async def check(self) -> None:
+        """Let pass while the list is young enough, or there is none (then nobody is listed).
+
+        Raises:
+            Refusal: WHITE_LIST_OUTDATED, to be tried again later.
+        """
+        if self.limit is None:
+            return
+        known = await self.space.known_until()
+        if known is not None and self.clock.now() - known > self.limit:
+            raise Refusal(Reason.WHITE_LIST_OUTDATED, f"white list of {known:%Y-%m-%dT%H:%M:%SZ}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +109,17 @@ class Difference:
         )
 
 
-def check_replacement(
-    present: WhiteList | None, new: WhiteList, *, accept_signed: bool, force: bool = False
-) -> None:
+def check_replacement(present: WhiteList | None, new: WhiteList, *, force: bool = False) -> None:
     """Judge whether a list that was read may take the place of the present one.
 
     Args:
         present: the list in force, if there is one.
-        new: the candidate.
-        accept_signed: take a list whose signature we cannot verify.
+        new: the candidate, its signature verified.
         force: take a list that loses more than half of the domains.
 
     Raises:
-        WhiteListRefused: ``signature``, ``older`` or ``halved``.
+        WhiteListRefused: ``older`` or ``halved``.
     """
-    if new.signed and not accept_signed:
-        raise WhiteListRefused(
-            "signature",
-            "it is signed and signatures of lists are not verified yet; "
-            "[trust] accept_unverified_signature = true takes it without that proof",
-        )
     if present is None:
         return
     if new.generated < present.generated:

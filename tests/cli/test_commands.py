@@ -337,7 +337,7 @@ def test_another_master_key_is_told(mssante, demo):
 
 
 def test_an_unknown_role_is_refused(mssante):
-    assert "roles are submission, reception, imap" in mssante("serve", "--roles", "web").err
+    assert "roles are submission, reception, imap, web" in mssante("serve", "--roles", "ldap").err
 
 
 def test_domains_can_be_added(mssante):

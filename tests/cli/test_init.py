@@ -36,7 +36,7 @@ def test_demo_json_says_all_that_an_external_client_needs(world, demo):
     assert world["domain"] == "tests.example"
     assert world["ports"] == {
         "submission": 20587, "submissions": 20465, "smtp": 20025, "imap": 20143,
-        "imaps": 20993,
+        "imaps": 20993, "https": 20443,
     }  # fmt: skip
     required = {"role", "mailboxType", "name", "address", "login", "password", "smime"}
     assert all(required <= set(account) for account in world["accounts"])

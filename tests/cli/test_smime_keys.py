@@ -162,3 +162,11 @@ def test_an_authority_whose_key_is_anothers_is_told(mssante, demo, accounts):
 
     assert refused.code == 1
     assert "is not the key of" in refused.err
+
+
+def test_a_server_whose_authority_cannot_be_used_does_not_start(mssante, demo):
+    (demo / "tls" / "mailbox-ca.key").write_bytes(b"no key")
+    refused = mssante("serve")
+
+    assert refused.code == 1
+    assert "[smime]" in refused.err

@@ -1,7 +1,11 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from mssante.settings import load
-from tests.support.white_lists import ENTRIES, SIGNATURE, white_list
+from tests.support.operator_pki import DAY, OperatorPki
+from tests.support.signing import SigningPki
+from tests.support.white_lists import ENTRIES, white_list
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_a_list_is_compared_imported_and_shown(mssante, file):
     assert (done.json["domains"], done.json["signature"]) == (3, "none")
     shown = mssante("trust", "show", "--json").json
     assert shown["generated"] == "2126-01-01T00:00:00+00:00"
-    assert shown.items() <= done.json.items()
+    assert all(done.json[name] == shown[name] for name in ("imported", "sha256", "source"))
     assert not mssante("trust", "check", "tests.example", "--json").json["listed"]
     assert mssante("audit", "verify").code == 0
 
@@ -68,18 +72,59 @@ def test_a_truncated_list_is_refused_with_its_reason(mssante, file):
     assert outcome.out == ""
 
 
-def test_a_signed_list_needs_the_setting_and_is_shown_as_not_verified(run, demo, file):
-    path = file(white_list(ENTRIES, FUTURE, SIGNATURE))
+def test_a_signed_list_is_taken_where_its_signer_is_believed(run, demo, file):
+    signers = SigningPki()
+    path = file(signers.signed(white_list(ENTRIES, FUTURE)))
     config = demo / "mssante.toml"
     arguments = ("-c", config, "trust", "import", path, "--force", "--json")
-    assert "accept_unverified_signature" in run(*arguments).err
+    assert "white_list_anchors" in run(*arguments).err
 
+    (demo / "tls" / "ans.pem").write_bytes(signers.anchor_pem)
     with config.open("a") as settings:
-        settings.write("\n[trust]\naccept_unverified_signature = true\n")
+        settings.write('\n[trust]\nwhite_list_anchors = ["tls/ans.pem"]\n')
+        settings.write("require_signature = true\n")
     done = run(*arguments)
 
-    assert done.json["signature"] == "not verified"
-    assert "not verified" in done.err
+    assert (done.json["signature"], done.json["signer"]) == ("verified", "CN=Liste blanche,O=ANS")
+    assert run("-c", config, "trust", "diff", path, "--json").json["refused"] is None
+    unsigned = run(*arguments[:4], file(white_list(ENTRIES, FUTURE)), "--force")
+    assert unsigned.code == 1
+    assert "not signed" in unsigned.err
+
+
+def test_the_certificates_are_listed_with_their_days(mssante, demo):
+    listed = mssante("trust", "certificates", "--json").json
+
+    assert [one["use"] for one in listed] == ["members", "operators", "peer-authority"]
+    assert [one["daysLeft"] for one in listed] == [824, 824, 3649]
+    assert listed[1]["subject"].startswith("CN=mx.tests.example,OU=")
+    assert mssante("trust", "show", "--json").json["certificatesEnding"] == []
+
+
+def test_a_certificate_that_ends_soon_is_shown_with_the_list(mssante, demo):
+    pki = OperatorPki(demo, datetime.now(UTC))
+    pki.operator("soon", "mx.tests.example", until=6 * DAY + timedelta(hours=1))
+    (demo / "soon.pem").replace(demo / "tls" / "operator.pem")
+
+    shown = mssante("trust", "show", "--json").json
+
+    assert shown["certificatesEnding"] == ["operators: 6 days"]
+    assert shown["source"] == "file"
+
+
+def test_a_key_that_is_not_the_certificates_is_found_by_the_check_of_the_settings(mssante, demo):
+    assert mssante("config", "check").code == 0
+    (demo / "tls" / "server.key").replace(demo / "tls" / "operator.key")
+
+    outcome = mssante("config", "check")
+
+    assert outcome.code == 1
+    assert "server.key" in outcome.err
+
+
+def test_there_is_nothing_to_refresh_or_reload_without_a_source_or_a_server(mssante):
+    assert "white_list_url" in mssante("trust", "refresh").err
+    assert "not running" in mssante("reload").err
 
 
 def test_an_instance_without_a_list_says_that_it_trusts_nobody(run, tmp_path):

@@ -88,3 +88,13 @@ def test_hidden_alone_is_not_a_word_for_a_document_of_the_record():
     for folder in ("dmp", "filing", "wire/cda", "wire/xds"):
         for file in (ROOT / "mssante" / folder).rglob("*.py"):
             assert not re.search(r"\bhidden\b", file.read_text("utf-8"), re.IGNORECASE), file
+
+
+def test_the_manual_shows_the_table_of_who_may_write_to_whom():
+    from mssante.mail.rules.who_may_write import TABLE, Party
+
+    rows = [
+        f"| {sender} | {' | '.join(row[to] for to in Party)} |" for sender, row in TABLE.items()
+    ]
+
+    assert "\n".join(rows) in text_of("docs/manual/administrator.md")

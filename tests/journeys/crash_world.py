@@ -13,8 +13,10 @@ import make_samples
 
 from mssante.app import open_stores
 from mssante.cli.instance import act, open_instance
+from mssante.directory.model import MailboxState
 from mssante.kernel.ins import Ins, InsOid
 from mssante.kernel.traits import Traits
+from mssante.mail.contacts import read_correspondence
 from mssante.settings import load
 from mssante.storage import audit, versions
 from mssante.wire.mime.summary import MessageSummary
@@ -80,6 +82,8 @@ class Found:
     audit_faults: list[str]
     bodies: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     """Message-ID → digests of the different bytes that stand under it."""
+    contact_faults: list[str] = field(default_factory=list)
+    """Patients whose contacts or invitation are not what their messages say."""
 
 
 def look_into(instance: Instance, patients: list[CrashPatient]) -> Found:
@@ -90,9 +94,11 @@ def look_into(instance: Instance, patients: list[CrashPatient]) -> Found:
 async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
     found = Found(Counter(), Counter(), [], [])
     async with open_stores(load(instance.config), owner="look") as stores:
+        invited = {one.mailbox_id: one.messages for one in await stores.contacts.invitations()}
         for patient in patients:
             from mssante.kernel.address import Address
 
+            authors, count = set(), 0
             mailbox = await stores.directory.mailbox_by_address(Address.split(patient.address))
             inbox = await stores.mailboxes.folder(mailbox.id, "INBOX")
             if inbox is not None:
@@ -103,6 +109,8 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                 async for row, message in stores.mailboxes.messages(inbox.number, changes.rows):
                     header = MessageSummary.decode(message.summary).header
                     message_id = BytesHeaderParser().parsebytes(header)["Message-ID"]
+                    authors.add(read_correspondence(header).author)
+                    count += 1
                     found.messages[message_id] += 1
                     found.bodies[message_id].add(
                         sha256(stores.mail_blobs.read(message.blob)).digest()
@@ -110,6 +118,12 @@ async def _look(instance: Instance, patients: list[CrashPatient]) -> Found:
                     body = stores.mail_blobs.read(message.blob)
                     if len(message.prefix) + len(body) != row.size or header not in body:
                         found.unreadable.append(message_id)
+            contacts = await stores.contacts.contacts_of(mailbox.id)
+            waits = 0 if mailbox.state is MailboxState.ACTIVE else count
+            if {line.address for line in contacts if line.is_open} != authors or (
+                invited.get(mailbox.id, 0) != waits
+            ):
+                found.contact_faults.append(mailbox.id.hex())
             for document in await stores.documents.entries_of(patient.patient_id):
                 unique_id = document.metadata.unique_id
                 found.documents[unique_id] += 1
@@ -132,6 +146,7 @@ def assert_nothing_lost_or_doubled(load: Load, found: Found) -> tuple[int, int]:
     """The promises of the issue; gives (accepted, attempts)."""
     assert not found.unreadable, found.unreadable[:5]
     assert not found.audit_faults, found.audit_faults[:5]
+    assert not found.contact_faults, found.contact_faults[:5]
     sent = [one for one in load.sent if one is not None]
     for one in sent:
         messages, documents = found.messages[one.message_id], found.documents[one.unique_id]

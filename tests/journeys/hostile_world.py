@@ -103,7 +103,7 @@ class ImapPeer(Peer):
 
     def answer(self, *tags: str) -> str:
         """The next line that is tagged with one of these, a continuation, or a BYE."""
-        starts = tuple(f"{tag} " for tag in tags) + ("+", "* BYE", "* BAD")
+        starts = tuple(f"{tag} " for tag in tags) + ("+ ", "* BYE", "* BAD")
         while not (line := self.line()).startswith(starts) and not self.ended:
             pass
         return line

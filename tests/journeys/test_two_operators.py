@@ -181,6 +181,34 @@ def test_a_read_receipt_goes_back_to_who_asked_for_it(operators):
     assert found.get_param("report-type") == "disposition-notification"
 
 
+def test_the_way_of_a_message_is_told_from_its_acceptance_to_its_reading(operators):
+    here, there = operators
+    doctor, colleague = here.accounts("professional")[0], there.accounts("professional")[2]
+    message = a_message(doctor, colleague["address"], "Suivi")
+    message["Disposition-Notification-To"] = doctor["address"]
+    submit(here, doctor, [colleague["address"]], message, rcpt=["NOTIFY=SUCCESS,FAILURE"])
+    until(about(here, doctor, message))
+    assert itself(there, colleague, message)()  # read
+    receipt = a_receipt(colleague, doctor["address"], message["Message-ID"])
+    submit(there, colleague, [doctor["address"]], receipt, envelope_from="<>")
+    until(itself(here, doctor, receipt))
+    here.wait_until_carried()
+
+    [sent] = here.json("trace", "--message-id", message["Message-ID"])
+    [received] = there.json("trace", "--to", colleague["address"], "--from", doctor["address"])
+
+    whats = [step["what"] for step in sent["steps"]]
+    assert whats[0] == "accepted"
+    assert {"relayed", "delivered", "read"} <= set(whats)
+    assert (sent["standing"], sent["unconfirmed"]) == ("read", False)
+    assert sent["asked"] == ["delivery", "reading"]
+    assert [step["what"] for step in received["steps"]][:2] == ["accepted", "delivered"]
+    assert here.json("trace", "--unconfirmed", "0", "--message-id", message["Message-ID"]) == []
+    until(lambda: [
+        step for step in there.json("trace", received["id"])[0]["steps"] if step["what"] == "read"
+    ])  # fmt: skip
+
+
 def a_receipt(reader, to, original):
     """As a mail client answers Disposition-Notification-To (RFC 8098)."""
     receipt = EmailMessage()
@@ -267,6 +295,26 @@ def test_mail_waits_while_the_other_operator_is_away_and_is_seen_in_the_queue(op
     until(itself(there, colleague, message))
     until(lambda: [1] if not here.json("queue", "list") else [])
     assert len(itself(there, colleague, message)()) == 1
+
+
+def test_an_attachment_that_is_not_carried_goes_nowhere_and_its_sender_is_told(operators):
+    here, there = operators
+    doctor, colleague = here.accounts("professional")[0], there.accounts("professional")[0]
+    message = a_message(doctor, colleague["address"], "Programme")
+    message.add_attachment(
+        b"MZ", maintype="application", subtype="octet-stream", filename="visionneuse.exe"
+    )
+    neighbour = here.accounts("professional")[1]
+
+    submit(here, doctor, [colleague["address"], neighbour["address"]], message)
+
+    [report] = until(about(here, doctor, message))
+    assert set(statuses(report).values()) == {"failed"}
+    assert "5.7.1" in report.as_string()
+    assert itself(here, neighbour, message)() == []
+    [traced] = here.json("trace", "--message-id", message["Message-ID"])
+    assert traced["steps"][0]["outcome"] == "content-refused"
+    assert not any(step["what"] == "relayed" for step in traced["steps"])
 
 
 def test_what_an_administrator_drops_is_told_to_its_sender(operators):

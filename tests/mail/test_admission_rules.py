@@ -12,7 +12,6 @@ from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.rules.authorship import check_authorship
 from mssante.mail.rules.completion import completed
 from mssante.mail.rules.header import Header, check_header_form
-from mssante.mail.rules.who_may_write import MAY_WRITE_TO, check_may_write
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 OURS = "mx.medecins.example"
@@ -30,21 +29,6 @@ def an_identity(*addresses: str) -> Identity:
         new_id(), MailboxType.PERSONAL, Address.split(addresses[0]), MailboxState.ACTIVE, "x"
     )
     return Identity(new_id(), AccountRole.PROFESSIONAL, box, frozenset(addresses), None)
-
-
-@pytest.mark.parametrize("sender", MailboxType)
-@pytest.mark.parametrize("recipient", MailboxType)
-def test_professionals_write_to_all_and_patients_to_nobody(sender, recipient):
-    if sender is MailboxType.CITIZEN:
-        with pytest.raises(Refusal) as caught:
-            check_may_write(sender, recipient)
-        assert caught.value.reason is Reason.NOT_PERMITTED
-    else:
-        check_may_write(sender, recipient)
-
-
-def test_the_table_names_every_type():
-    assert set(MAY_WRITE_TO) == set(MailboxType)
 
 
 def test_a_complete_header_keeps_its_bytes():

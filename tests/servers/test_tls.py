@@ -75,12 +75,3 @@ def test_weak_suites_are_refused(certificate):
 
     with pytest.raises(OSError):
         handshake(server, weak)
-
-
-def test_client_certificates_are_asked_for_but_not_demanded(certificate):
-    server = server_context(
-        certificate.certificate, certificate.key, client_ca=certificate.certificate
-    )
-
-    assert handshake(server, client_for(certificate))[0] == "TLSv1.3"
-    assert server.verify_mode is ssl.CERT_OPTIONAL

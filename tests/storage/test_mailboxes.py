@@ -507,7 +507,9 @@ async def test_a_message_delivered_once_more_survives_that_its_last_holder_goes(
     else:
         async with database._engine.begin() as connection:
             await connection.run_sync(
-                lambda conn: mailboxes._deliver(conn, again, store._message_values(message), 0)
+                lambda conn: mailboxes._deliver(
+                    conn, again, store._message_values(message), 0, store._book
+                )
             )
             gone = asyncio.create_task(store.expunge(inbox.number, [1]))
             await asyncio.sleep(0.3)

@@ -206,3 +206,19 @@ async def test_only_old_orders_that_no_journey_can_repeat_are_forgotten(world, c
     done = {order.id for order in orders[:2]} - {orders[0].id}
     assert count == len(done)
     assert left == {order.id for order in orders} - done
+
+
+async def test_the_census_counts_what_is_due_and_held_and_forgets_what_is_done(world, clock):
+    _, opened = world
+    relays = opened()
+    assert await relays.census() == (0, 0, None)
+    held, done = an_order(clock), an_order(clock)
+    clock.advance(minutes=1)
+    waiting = an_order(clock)
+    await relays.order([held, done, waiting])
+    for found in await relays.due(10):
+        if found.id == done.id:
+            await relays.record(after(found, SENT, clock).told(), tried=True)
+    await relays.set_aside(held.id, "why")
+
+    assert await relays.census() == (1, 1, to_milliseconds(waiting.accepted_at))

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from mssante.kernel.address import Address
+from mssante.kernel.clock import to_milliseconds
 from mssante.kernel.opaque import new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
@@ -395,3 +396,21 @@ async def test_what_a_former_process_marked_as_done_is_synced_before_the_mark_pa
 
     assert again._mark == 3
     assert synced == [entry.blob.segment for entry in entries[:2]]
+
+
+async def test_the_census_counts_what_is_due_and_held_and_tells_the_oldest_due(start, clock):
+    spool = await start()
+    assert await spool.census() == (0, 0, None, 0.0)
+    held = await spool.accept(ENVELOPE, b"held")
+    clock.advance(minutes=1)
+    deferred = await spool.accept(ENVELOPE, b"deferred")
+    clock.advance(minutes=1)
+    await spool.accept(ENVELOPE, b"under way")
+    await spool.set_aside(held.id, "why")
+    await spool.defer(deferred.id, timedelta(hours=1), "why")
+
+    due, aside, oldest, fullness = await spool.census()
+
+    assert (due, aside) == (2, 1)
+    assert oldest == to_milliseconds(deferred.accepted_at)
+    assert fullness == 1 / spool_module.MOST_LIVE

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from mssante.directory.ports import Act
 from mssante.storage.schema.directory import AUDIT
 from mssante.storage.versions import DIRECTORY
-from mssante.storage.whitelist import StoredWhiteList
+from mssante.storage.whitelist import Origin, StoredWhiteList
+from mssante.trust.list_signature import ListPolicy
 from mssante.wire.whitelist.reader import WhiteListRefused, read_white_list
 from mssante.wire.x500 import DistinguishedName
 from tests.support.white_lists import ENTRIES, ONE, OTHER_OF_ONE, SIGNATURE, TWO, white_list
@@ -27,8 +28,7 @@ def store(database, clock):
 
 
 async def replace(store, content, **options):
-    options.setdefault("accept_signed", False)
-    return await store.replace(content, ACT, **options)
+    return await store.replace(content, ACT, options.pop("policy", ListPolicy()), **options)
 
 
 async def audited(database):
@@ -93,7 +93,17 @@ async def test_a_list_that_is_refused_changes_nothing_and_is_audited(
     assert entries[0]["facts"]["listings"] == 4
 
 
-async def test_a_signed_list_that_is_allowed_says_so(store):
-    await replace(store, white_list(signature=SIGNATURE), accept_signed=True)
+async def test_a_lists_age_counts_from_its_date_but_never_from_the_future(store, clock):
+    assert await store.known_until() is None
+    await replace(store, white_list())
+    assert (await store.known_until()).isoformat() == "2026-11-23T03:00:00+00:00"
 
-    assert (await store.standing()).signed
+    await replace(store, white_list(generated="2126-01-01T00:00:00Z"))
+    imported = clock.now()
+    clock.advance(hours=1)
+
+    assert await store.known_until() == imported
+    assert (await store.standing()).known_until == imported
+    await store.confirm(Origin("https://a.example/", "tag"))
+    assert await store.known_until() == clock.now()
+    assert (await store.standing()).etag == "tag"

@@ -23,12 +23,14 @@ from mssante.kernel.ins import matricule_key
 from mssante.kernel.opaque import new_id
 from mssante.mail.admission import Admission, AdmissionLimits
 from mssante.mail.model import SpoolEntry
+from mssante.mail.policy import Policy
 from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
 from mssante.servers.tls import server_context
 from mssante.storage import migrate, versions
 from mssante.storage.audit import StoredAuditLog
+from mssante.storage.contacts import StoredContacts
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.encryption import Keyring, create_keys
 from mssante.storage.journal import Journal
@@ -40,6 +42,7 @@ from tests.support.certificates import throw_away_certificate
 
 DOMAIN = "medecins.example"
 PATIENTS = "patients.example"
+PATIENTS_ELSEWHERE = "patients-ailleurs.example"
 ACT = Act("test set-up", "tester")
 CHEAP = Argon2Cost(memory_kib=64, passes=1, lanes=1)
 
@@ -64,7 +67,7 @@ class World:
     async def build(self) -> None:
         self.files = throw_away_certificate(self.folder)
         self.databases = {}
-        for schema in (versions.DIRECTORY, versions.SPOOL):
+        for schema in (versions.DIRECTORY, versions.SPOOL, versions.MAIL):
             path = self.folder / f"{schema.name}.sqlite"
             migrate.upgrade_sqlite(path, schema)
             self.databases[schema.name] = SqliteDatabase(path, schema.audit)
@@ -75,6 +78,14 @@ class World:
         self.directory = StoredDirectory(self.databases["directory"])
         self.registry = StoredRegistry(self.databases["directory"], self.clock)
         self.audit = StoredAuditLog(self.databases["directory"], self.clock)
+        self.contacts = StoredContacts(self.databases["mail"], self.keyring, self.clock)
+        self.policy = Policy(
+            self.directory,
+            self.contacts,
+            self.clock,
+            patient_domains=frozenset({PATIENTS}),
+            remote_patient_domains=frozenset({PATIENTS_ELSEWHERE}),
+        )
         self.spool = await self.open_spool()
         self.passwords = Passwords(CHEAP)
         self.authenticator = Authenticator(
@@ -135,7 +146,7 @@ class World:
             self.directory,
             StoredWhiteList(self.databases["directory"], self.clock),
             self.clock,
-            frozenset({PATIENTS}),
+            self.policy,
             "mx.medecins.example",
             AdmissionLimits(max_size=max_size, max_recipients=max_recipients),
         )
@@ -144,6 +155,7 @@ class World:
         )
         self.connections = limits.pop("connections", ConnectionLimits())
         self.memory = limits.pop("memory", ByteBudget())
+        budgets = limits.pop("budgets", None)
         self.server = SubmissionServer(
             services,
             hostname="mx.medecins.example",
@@ -153,6 +165,7 @@ class World:
             limits=SessionLimits(**limits),
             connections=self.connections,
             memory=self.memory,
+            budgets=budgets,
         )
         self.starttls_port = await self._listen(implicit=False)
         self.implicit_port = await self._listen(implicit=True)

@@ -6,7 +6,6 @@ one of the names that stand there for it. Sessions stay open for a moment, for t
 
 import asyncio
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,14 @@ from typing import Final
 from mssante.clients.smtp.connection import PeerLost
 from mssante.clients.smtp.exchangers import Exchangers, Host, NoExchanger
 from mssante.clients.smtp.session import Handover, PeerRefuses, PeerSession
+from mssante.kernel.reasons import Refusal
 from mssante.mail.model import BlobRef
 from mssante.mail.ports import Blobs
 from mssante.mail.relay import Attempt, Outcome, RelayOrder, Stage
-from mssante.trust.names import subject_of
-from mssante.trust.whitelist import TrustedSpace
+from mssante.trust.peer_tls import PeerTls
+from mssante.trust.peers import PeerJudge, Side
+from mssante.trust.refusals import CertificateRefused
+from mssante.trust.whitelist import AgeLimit
 from mssante.wire.smtp.answers import Answer
 
 _LOG: Final = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ KEPT_SECONDS: Final = 20.0
 _PIECE: Final = 256 * 1024
 """A multiple of the blobs' chunks."""
 _NOT_LISTED: Final = "5.7.1"
+_OUTDATED: Final = "4.7.1"
 _TLS_STATUS: Final = "4.7.5"
 """Cryptographic failure (RFC 3463 section 3.8)."""
 _UNREACHABLE: Final = "4.4.1"
@@ -59,21 +62,26 @@ class SmtpCarrier:
     def __init__(
         self,
         own_name: str,
-        tls: Callable[[], ssl.SSLContext],
-        space: TrustedSpace,
+        tls: Callable[[], PeerTls],
+        peers: PeerJudge,
+        age: AgeLimit,
         exchangers: Exchangers,
         blobs: Blobs,
     ) -> None:
         """Args:
         own_name: ours in EHLO.
-        tls: gives the context that verifies chains and shows our certificate.
-        space: whose certificates may receive for which domain.
+        tls: gives what shows our certificate.
+        peers: judges the certificates of others.
+        age: how old the white list may be that says whose certificates may receive for which
+            domain; it knows the list.
         exchangers: where the hosts are.
         blobs: the messages.
         """
         self._own_name = own_name
         self._tls = tls
-        self._space = space
+        self._peers = peers
+        self._age = age
+        self._space = age.space
         self._exchangers = exchangers
         self._blobs = blobs
         self._kept: dict[str, deque[_Kept]] = {}
@@ -82,6 +90,11 @@ class SmtpCarrier:
     async def carry(self, order: RelayOrder) -> Attempt:
         """Try once; see the port."""
         places = order.waiting
+        try:
+            await self._age.check()
+        except Refusal as refusal:
+            outcome = Outcome(Stage.WAITING, _OUTDATED, "the white list is out of date")
+            return Attempt(dict.fromkeys(places, outcome), unreachable=True, why=refusal.detail)
         if not await self._space.operators_of(order.domain):
             outcome = Outcome(Stage.FAILED, _NOT_LISTED, "the domain is not in the trusted space")
             return Attempt(dict.fromkeys(places, outcome), why="the domain is not listed any more")
@@ -223,11 +236,11 @@ class SmtpCarrier:
         raise last
 
     async def _open_one(self, domain: str, host: Host) -> PeerSession:
-        async def judge(certificate: bytes) -> None:
+        async def judge(chain: Sequence[bytes]) -> None:
             try:
-                name = subject_of(certificate)
-            except ValueError:
-                raise PeerRefuses("the peer's certificate has no readable name") from None
+                name = await self._peers.judge_aside(chain, self._age.clock.now(), Side.SERVER)
+            except CertificateRefused as refused:
+                raise PeerRefuses(f"the peer's certificate is refused: {refused.reason}") from None
             if name not in await self._space.operators_of(domain):
                 raise PeerRefuses("the peer's certificate is not listed for the domain")
 

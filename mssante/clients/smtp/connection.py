@@ -5,13 +5,15 @@ before TLS cannot be taken for what it says after (RFC 3207 section 5).
 """
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from typing import Final
 
+from mssante.trust.peer_tls import PeerTls, TlsFailed
+from mssante.trust.tls_filter import TlsFilter, start_tls
 from mssante.wire.smtp.answers import Answer, AnswerError, AnswerReader
 
 HANDSHAKE_SECONDS: Final = 30.0
+_SHUTDOWN_SECONDS: Final = 5.0
 _MOST_UNREAD: Final = 64 * 1024
 """Octets of answers that nobody has asked for yet; more is no SMTP."""
 
@@ -156,8 +158,12 @@ class PeerConnection(asyncio.Protocol):
         if self._lost:
             raise PeerLost(self._lost)
 
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Turn the connection into TLS.
+    async def start_tls(self, own: PeerTls, host: str) -> None:
+        """Turn the connection into TLS; the peer's certificate is not judged yet.
+
+        Args:
+            own: our certificate, which is shown.
+            host: the name that is asked for.
 
         Raises:
             PeerLost: the handshake failed, or the peer said more before it than it should.
@@ -165,38 +171,26 @@ class PeerConnection(asyncio.Protocol):
         if not self._answers.is_empty or self._transport is None:
             self.abort()
             raise PeerLost("the peer spoke between STARTTLS and TLS")
-        plain = self._transport
-        loop = asyncio.get_running_loop()
         try:
-            upgraded = await loop.start_tls(
-                plain, self, context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            self._transport = await start_tls(
+                self._transport,
+                own.connect(host),
+                self,
+                handshake_seconds=HANDSHAKE_SECONDS,
+                shutdown_seconds=_SHUTDOWN_SECONDS,
             )
-        except ssl.SSLCertVerificationError as error:
-            plain.abort()
-            raise PeerLost(f"TLS: {error.verify_message}") from None
-        except ssl.SSLError as error:
-            plain.abort()
-            raise PeerLost(f"TLS: {_words(error.reason)}") from None
-        except (OSError, EOFError) as error:
-            plain.abort()
-            raise PeerLost(f"TLS: {type(error).__name__}") from None
-        if upgraded is None:
-            raise PeerLost("TLS: the connection ended")
-        self._transport = upgraded
+        except TlsFailed as failed:
+            raise PeerLost(f"TLS: {failed.reason}") from None
 
-    def peer_certificate(self) -> bytes:
-        """The peer's verified certificate, in DER.
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the peer showed, in DER, its own first; it holds the key of that.
 
         Raises:
             PeerLost: there is no TLS.
         """
-        tls: ssl.SSLObject | None = (
-            self._transport.get_extra_info("ssl_object") if self._transport else None
-        )
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        if certificate is None:
+        if not isinstance(self._transport, TlsFilter):
             raise PeerLost("the peer showed no certificate")
-        return certificate
+        return self._transport.engine.peer_chain()
 
     def close(self, last_words: Sequence[str] = ()) -> None:
         """Say goodbye, if that is still possible, and close; the answer is not waited for."""
@@ -224,8 +218,3 @@ class PeerConnection(asyncio.Protocol):
     def _release_writer(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-
-
-def _words(reason: str | None) -> str:
-    """OpenSSL's name of a fault, for people."""
-    return reason.replace("_", " ").lower() if reason else "the handshake failed"

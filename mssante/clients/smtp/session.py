@@ -4,13 +4,13 @@ Commands are pipelined where the peer knows it (RFC 2920). A peer without STARTT
 is ever said in clear but EHLO and STARTTLS.
 """
 
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mssante.clients.smtp.connection import PeerConnection, PeerLost
 from mssante.kernel.address import Address
+from mssante.trust.peer_tls import PeerTls
 from mssante.wire.smtp.answers import Answer, extensions_of
 from mssante.wire.smtp.notifications import DeliveryRequest, Return
 from mssante.wire.smtp.transparency import Stuffing
@@ -64,7 +64,7 @@ class Limits:
 
 
 class PeerSession:
-    """An open session, TLS verified."""
+    """An open session over TLS, whose peer was judged."""
 
     def __init__(self, connection: PeerConnection, host: str) -> None:
         self._connection = connection
@@ -79,8 +79,8 @@ class PeerSession:
         host: str,
         port: int,
         own_name: str,
-        tls: ssl.SSLContext,
-        judge: Callable[[bytes], Awaitable[None]],
+        tls: PeerTls,
+        judge: Callable[[Sequence[bytes]], Awaitable[None]],
     ) -> "PeerSession":
         """Connect, begin TLS, have the certificate judged, greet again.
 
@@ -88,9 +88,9 @@ class PeerSession:
             host: where to.
             port: there.
             own_name: ours, for EHLO.
-            tls: verifies the chain and shows our certificate.
-            judge: takes the peer's certificate in DER; raises `PeerRefuses` for one that may not
-                receive for the domain.
+            tls: shows our certificate.
+            judge: takes the chain that the peer showed, in DER; raises `PeerRefuses` for one that is
+                not believed or may not receive for the domain.
 
         Raises:
             PeerLost: no connection, or it broke.
@@ -100,8 +100,8 @@ class PeerSession:
         session = cls(connection, host)
         try:
             await session._begin(own_name)
-            await connection.start_tls(tls)
-            await judge(connection.peer_certificate())
+            await connection.start_tls(tls, host)
+            await judge(connection.peer_chain())
             await session._greet(own_name)
         except BaseException:
             connection.abort()

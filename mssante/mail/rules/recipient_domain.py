@@ -16,14 +16,11 @@ async def check_local_domain(directory: Directory, recipient: Address) -> None:
         raise Refusal(Reason.DOMAIN_NOT_TRUSTED, "recipient domain is not local")
 
 
-async def is_ours(directory: Directory, space: TrustedSpace, recipient: Address) -> bool:
-    """Whether a member's recipient is in a domain of ours; if not, it is a listed operator's.
+async def check_trusted(space: TrustedSpace, recipient: Address) -> None:
+    """Refuse a domain elsewhere that is no listed operator's.
 
     Raises:
         Refusal: DOMAIN_NOT_TRUSTED.
     """
-    if await directory.is_local_domain(recipient.domain):
-        return True
     if not await space.operators_of(recipient.domain):
         raise Refusal(Reason.DOMAIN_NOT_TRUSTED, "recipient domain is not in the white list")
-    return False

@@ -34,7 +34,12 @@ def reply_for(reason: Reason) -> Reply:
             return Reply("NO", "Log in first", "AUTHORIZATIONFAILED")
         case Reason.ENCRYPTION_REQUIRED:
             return Reply("NO", "Start TLS first", "PRIVACYREQUIRED")
-        case Reason.SENDER_NOT_OWNED | Reason.FROM_NOT_OWNED | Reason.NOT_PERMITTED:
+        case (
+            Reason.SENDER_NOT_OWNED
+            | Reason.FROM_NOT_OWNED
+            | Reason.NOT_PERMITTED
+            | Reason.NOT_A_CONTACT
+        ):
             return Reply("NO", "Not permitted", "NOPERM")
         case (
             Reason.RECIPIENT_UNKNOWN
@@ -43,9 +48,12 @@ def reply_for(reason: Reason) -> Reply:
             | Reason.ADDRESS_MALFORMED
             | Reason.DOMAIN_NOT_TRUSTED
             | Reason.CERTIFICATE_REQUIRED
+            | Reason.CERTIFICATE_REFUSED
+            | Reason.HANDSHAKE_FAILED
             | Reason.OPERATOR_NOT_LISTED
             | Reason.SENDER_DOMAIN_FOREIGN
             | Reason.TOO_MANY_RECIPIENTS
+            | Reason.CONTENT_REFUSED
             | Reason.CONVERSION_NEEDED
             | Reason.LOOP_DETECTED
         ):
@@ -69,7 +77,7 @@ def reply_for(reason: Reason) -> Reply:
             return Reply("NO", "Mailbox full", "OVERQUOTA")
         case Reason.LIMIT_REACHED:
             return Reply("NO", "Limit reached", "LIMIT")
-        case Reason.TRY_LATER:
+        case Reason.TRY_LATER | Reason.WHITE_LIST_OUTDATED | Reason.RATE_EXCEEDED:
             return Reply("NO", "Try again later", "UNAVAILABLE")
         case _:
             assert_never(reason)

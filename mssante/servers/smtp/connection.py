@@ -8,8 +8,7 @@ not taken, the dialogue stops when it does not read our replies, and silence end
 """
 
 import asyncio
-import ssl
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiosmtpd.smtp import SMTP
 
@@ -22,6 +21,14 @@ _MOST_REPLIES: Final = 200
 """Lines of replies that may gather."""
 _GOODBYE_SECONDS: Final = 5.0
 """How long a peer may take to read our last reply and close."""
+
+
+class TlsObject(Protocol):
+    """What the dialogue asks of a TLS layer, whichever library it is."""
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Cipher suite, protocol version, bits."""
+        ...
 
 
 class PeerGone(Exception):
@@ -166,11 +173,11 @@ class SmtpConnection(SMTP):
 
     # --- TLS -------------------------------------------------------------------------
 
-    def _tls_object(self) -> ssl.SSLObject | None:
+    def _tls_object(self) -> TlsObject | None:
         """The TLS layer, None on a plain connection."""
         if self.transport is None:
             return None
-        found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
+        found: TlsObject | None = self.transport.get_extra_info("ssl_object")
         return found
 
     async def _start_tls(self) -> None:
@@ -180,10 +187,18 @@ class SmtpConnection(SMTP):
             PeerGone: the handshake failed.
         """
         assert self.transport is not None
-        assert self.tls_context is not None
         await self._flush()
         self._inbox.clear()
-        plain = self.transport
+        self.transport = await self._upgraded(self.transport)
+        self._reading_paused = False
+
+    async def _upgraded(self, plain: asyncio.Transport) -> asyncio.Transport:
+        """The connection with TLS on it.
+
+        Raises:
+            PeerGone: the handshake failed, for the cause that it is raised from.
+        """
+        assert self.tls_context is not None
         try:
             upgraded = await self.loop.start_tls(
                 plain,
@@ -198,8 +213,7 @@ class SmtpConnection(SMTP):
             raise PeerGone from error
         if upgraded is None:
             raise PeerGone
-        self.transport = upgraded
-        self._reading_paused = False
+        return upgraded
 
     # --- the end ---------------------------------------------------------------------
 

@@ -7,14 +7,16 @@ import asyncio
 import contextlib
 import errno
 import logging
-import ssl
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import CondensedAudit
+from mssante.access.budgets import Budgets, Subject, Use, Who
+from mssante.access.throttle import network_of
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
@@ -22,9 +24,11 @@ from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.mail.rules.binary import in_lines
 from mssante.servers.limits import Allowance, ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.arriving import Arriving
 from mssante.servers.smtp.connection import PeerGone, SmtpConnection
 from mssante.servers.smtp.transaction import Transaction
+from mssante.servers.tls import why_no_handshake
 from mssante.wire.smtp.commands import (
     MAX_COMMAND_LINE,
     CommandError,
@@ -50,6 +54,17 @@ _LEADING_NOWHERE: Final = frozenset(
     {"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "AUTH"}
 )
 """Commands that a client may repeat for ever without sending a message."""
+_SEARCHING: Final = frozenset(
+    {
+        Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_CLOSED,
+        Reason.RECIPIENT_MALFORMED,
+        Reason.NOT_PERMITTED,
+        Reason.NOT_A_CONTACT,
+        Reason.DOMAIN_NOT_TRUSTED,
+    }
+)
+"""Refusals of a recipient that tell something about addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +97,14 @@ class Shared:
     connections: ConnectionLimits
     memory: ByteBudget
     limits: SessionLimits
+    meters: Meters
     max_recipients: int
     """Of one message: what LIMITS announces (RFC 9422)."""
     keeper: Callable[[], Keeper] = MemoryKeeper
     """Makes the place where a message gathers."""
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LARGE_AT_ONCE))
+    budgets: Budgets | None = None
+    """What everybody may use in an hour, all workers together."""
     sessions: "set[SmtpSession]" = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no session is open."""
@@ -103,7 +121,11 @@ class Witnessed:
     actor: OpaqueId | None = None
     subject: OpaqueId | None = None
     operator: str = ""
-    """Name in the peer's certificate: public, of a legal person."""
+    """Name in the peer's certificate, which is believed: public, of a legal person."""
+    certificate: str = ""
+    """SHA-256 of the certificate that the peer showed, in hex, believed or not."""
+    claimed: str = ""
+    """The name in a certificate that is not believed: anybody may have written it."""
 
 
 class SmtpSession(SmtpConnection):
@@ -114,6 +136,7 @@ class SmtpSession(SmtpConnection):
         limits = shared.limits
         self._shared = shared
         self._peer = ""
+        self._network = ""
         self._admitted = False
         self._stopping = False
         self._client = ""
@@ -175,6 +198,7 @@ class SmtpSession(SmtpConnection):
         """Count the connection in and begin."""
         peername = transport.get_extra_info("peername")
         self._peer = peername[0] if isinstance(peername, tuple) else "local"
+        self._network = network_of(self._peer)
         self._admitted = self._shared.connections.admit(self._peer)
         self._shared.sessions.add(self)
         self._shared.empty.clear()
@@ -196,6 +220,12 @@ class SmtpSession(SmtpConnection):
     async def _serve(self) -> None:
         if not self._admitted:
             self._hang_up("421 4.7.0 Too many connections")
+            return
+        try:
+            await self._spend(Use.CONNECTIONS)
+        except Refusal as refusal:
+            await self._note_refusal("connect", refusal)
+            self._hang_up("421 4.7.0 Too many connections in this hour")
             return
         await self._push_as_it_is([f"220 {self.hostname} ESMTP"])
         while not self._leaving:
@@ -316,6 +346,7 @@ class SmtpSession(SmtpConnection):
         command = parse_mail(arg)
         try:
             await self._check_sender(command)
+            await self._spend(Use.MESSAGES)
         except Refusal as refusal:
             await self._refuse("MAIL", refusal, command.sender)
             return
@@ -328,10 +359,16 @@ class SmtpSession(SmtpConnection):
         transaction = self._transaction
         if transaction is None:
             raise CommandError("503 5.5.1 Send MAIL first")
-        command = parse_rcpt(arg, utf8=transaction.mail.smtputf8)
+        command = parse_rcpt(arg, self.hostname, utf8=transaction.mail.smtputf8)
         try:
+            # First of all, so that who has searched too much learns nothing more.
+            await self._check_left(Use.UNKNOWN)
             await self._check_recipient(command.recipient, len(transaction.recipients))
+            await self._spend(Use.RECIPIENTS)
         except Refusal as refusal:
+            if refusal.reason in _SEARCHING:
+                with suppress(Refusal):  # the next one is refused
+                    await self._spend(Use.UNKNOWN)
             await self._refuse("RCPT", refusal, command.recipient)
             if not self._refused_recipients.spend():
                 self._hang_up("421 4.7.0 Too many refused recipients")
@@ -345,6 +382,11 @@ class SmtpSession(SmtpConnection):
             self._transaction.close()
         self._transaction = None
 
+    def _mail(self) -> MailCommand:
+        """What MAIL said in the open transaction."""
+        assert self._transaction is not None  # asked while one of its recipients is judged
+        return self._transaction.mail
+
     def _require_session(self) -> None:
         if not self._client:
             raise CommandError("503 5.5.1 Send EHLO first")
@@ -352,7 +394,34 @@ class SmtpSession(SmtpConnection):
             raise CommandError(str(refusal_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
         self._require_ready()
 
+    def _subjects(self) -> Iterator[Subject]:
+        """Whose use is counted."""
+        who = self._witnessed()
+        if who.actor is not None:
+            yield Subject(Who.ACCOUNT, id_text(who.actor))
+        if who.operator:
+            yield Subject(Who.OPERATOR, who.operator)
+        yield Subject(Who.NETWORK, self._network)
+
+    async def _spend(self, use: Use, amount: int = 1, *, of: Who | None = None) -> None:
+        """Use up what the peer has left in this hour; with `of`, only of one kind of subject.
+
+        Raises:
+            Refusal: RATE_EXCEEDED.
+        """
+        if self._shared.budgets is not None:
+            for subject in self._subjects():
+                if of in (None, subject.who):
+                    await self._shared.budgets.spend(subject, use, amount)
+
+    async def _check_left(self, use: Use) -> None:
+        if self._shared.budgets is not None:
+            for subject in self._subjects():
+                await self._shared.budgets.check(subject, use)
+
     async def _refuse(self, action: str, refusal: Refusal, about: Address | None = None) -> None:
+        if refusal.reason is Reason.RATE_EXCEEDED:
+            about = None  # many addresses, one fact
         await self._note_refusal(action, refusal, about)
         await self.push(str(refusal_reply(refusal)))
 
@@ -360,10 +429,15 @@ class SmtpSession(SmtpConnection):
         self, action: str, refusal: Refusal, about: Address | None = None
     ) -> None:
         who = self._witnessed()
+        self._shared.meters.refused(who.service, refusal.reason)
         facts: dict[str, str | int] = {"service": who.service, "detail": refusal.detail}
         if who.operator:
             facts["operator"] = who.operator
+        if who.certificate:
+            facts["certificate"] = who.certificate
         personal = {"peer": self._peer}
+        if who.claimed:
+            personal["claimed"] = who.claimed
         if about is not None:
             personal["address"] = str(about)
         entry = AuditEntry(
@@ -375,15 +449,14 @@ class SmtpSession(SmtpConnection):
             facts=facts,
             personal=personal,
         )
-        speaker = who.actor or who.operator or self._peer
+        speaker = who.actor or who.operator or who.certificate or self._peer
         key = (action, refusal.reason, speaker, about.key if about else "")
         await self._shared.audit.record(key, entry)
 
     def _note_failed_handshake(self, cause: BaseException | None) -> None:
-        """What TLS refuses by itself (an unknown authority, an expired certificate) is audited, too."""
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            refusal = Refusal(Reason.CERTIFICATE_REQUIRED, cause.verify_message)
-            _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
+        """Audit why TLS did not come about; condensed, as every refusal is."""
+        refusal = Refusal(Reason.HANDSHAKE_FAILED, why_no_handshake(cause))
+        _ = self._finish_anyway(self._note_refusal("STARTTLS", refusal))
 
     def _finish_anyway(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = self.loop.create_task(work)
@@ -547,6 +620,7 @@ class SmtpSession(SmtpConnection):
         if transaction.mail.body_binary:
             content = in_lines(content)
         content = self._check_content(envelope, content)
+        await self._spend(Use.OCTETS, len(content))
         # A message whose end has come is kept even if its client goes away now.
         task = self._finish_anyway(self._accept(envelope, content))
         entry = await asyncio.shield(task)
@@ -554,7 +628,11 @@ class SmtpSession(SmtpConnection):
         await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+        began = self.loop.time()
         entry = await self._shared.spool.accept(envelope, content)
+        meters = self._shared.meters
+        meters.accept_seconds.observe(self.loop.time() - began)
+        meters.accepted[self._witnessed().service].add()
         try:
             self._shared.on_accepted(entry)
         except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)

@@ -10,10 +10,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from mssante.access.audit_log import AuditLog, CondensedAudit
+from mssante.access.budgets import Budgets
 from mssante.kernel.clock import Clock
 from mssante.mail.model import SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import ByteBudget, ConnectionLimits
+from mssante.servers.metrics import Meters
 from mssante.servers.smtp.dialogue import SessionLimits, Shared, SmtpSession
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.wire.smtp.data import Keeper, MemoryKeeper
@@ -32,13 +34,15 @@ class SmtpServer(ABC):
         max_size: int,
         max_recipients: int,
         hostname: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         audit: AuditLog,
         clock: Clock,
         limits: SessionLimits | None = None,
         connections: ConnectionLimits | None = None,
         memory: ByteBudget | None = None,
         keeper: Callable[[], Keeper] = MemoryKeeper,
+        budgets: Budgets | None = None,
+        meters: Meters | None = None,
     ) -> None:
         """Args:
         spool: keeps what is accepted.
@@ -46,13 +50,16 @@ class SmtpServer(ABC):
         max_size: octets of one message.
         max_recipients: of one message.
         hostname: our name in the greeting and in the answer to EHLO.
-        tls: of every socket. To renew the certificate, load it into this context.
+        tls: of every socket. To renew the certificate, load it into this context. None where the
+            sessions bring their own TLS.
         audit: where refusals are recorded (admissions are, by the spool).
         clock: the one clock.
         limits: of one session.
         connections: counts, where several listeners share them.
         memory: for messages on their way in, where several listeners share it.
         keeper: makes the place where a message gathers; by default memory.
+        budgets: what everybody may use in an hour; none: as much as they like.
+        meters: where it is counted.
         """
         # Its debug and info lines hold addresses and mail data.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -68,6 +75,8 @@ class SmtpServer(ABC):
             limits=limits or SessionLimits(),
             max_recipients=max_recipients,
             keeper=keeper,
+            budgets=budgets,
+            meters=meters or Meters(),
         )
         self._servers: list[asyncio.Server] = []
 

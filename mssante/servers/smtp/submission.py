@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mssante.access.authentication import Authenticator
+from mssante.access.budgets import Use, Who
 from mssante.access.identity import Identity
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
@@ -64,8 +65,13 @@ class SubmissionSession(SmtpSession):
         )
 
     async def _check_recipient(self, recipient: Address, accepted: int) -> None:
+        mail = self._mail()
         await self._services.admission.check_recipient(
-            self._signed_in(), recipient, accepted=accepted
+            self._signed_in(),
+            mail.sender,
+            recipient,
+            accepted=accepted,
+            declared_size=mail.size or 0,
         )
 
     def _check_content(self, envelope: Envelope, content: bytes) -> bytes:
@@ -119,6 +125,12 @@ class SubmissionSession(SmtpSession):
             else:
                 await self.push(reply)
                 self._hang_up("421 4.7.0 Too many failed sign-ins")
+            return
+        try:
+            await self._spend(Use.CONNECTIONS, of=Who.ACCOUNT)
+        except Refusal as refusal:
+            await self._note_refusal("AUTH", refusal)
+            self._hang_up("421 4.7.0 Too many sign-ins in this hour")
             return
         await self.push("235 2.7.0 Authentication successful")
 

@@ -143,7 +143,9 @@ MAILBOX: Final = Table(
     _id("patient_id", "patient.id", nullable=True),
     _id("organisation_id", "organisation.id", nullable=True),
     Column("feeds_dmp", Boolean, nullable=False),
+    Column("open_to_patients", Text),  # which patients may write first: any, known
     _instant("created_at"),
+    _instant("closed_at", nullable=True),  # while it is closed or objected to
     Index("uq_mailbox_patient_id", "patient_id", unique=True),
 )
 
@@ -164,8 +166,15 @@ WHITE_LIST: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),  # 1: the one in force
     _instant("generated_at"),
     _instant("imported_at"),
-    Column("signed", Boolean, nullable=False),  # a signature stood in it; not verified
+    Column("signed", Boolean, nullable=False),  # a signature stood in it
     Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the file
+    # Who signed it (RFC 4514), where the signature was verified.
+    Column("signer", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False, server_default=""),  # URL; empty: a file
+    # When the source last said that this is its list.
+    _instant("confirmed_at", nullable=True),
+    Column("etag", Text, nullable=False, server_default=""),  # of the source's answer
+    Column("last_modified", Text, nullable=False, server_default=""),
 )
 
 WHITE_LIST_ENTRY: Final = Table(
@@ -205,4 +214,16 @@ MAILBOX_KEY: Final = Table(
         sqlite_where=text("state = 'active'"),
         postgresql_where=text("state = 'active'"),
     ),
+)
+
+USAGE: Final = Table(
+    "usage_counter",
+    METADATA,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # hours since 1970
+    Column("subject", Text, primary_key=True),  # account:, operator: or network: and its name
+    Column("messages", BigInteger, nullable=False),
+    Column("recipients", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("connections", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
 )

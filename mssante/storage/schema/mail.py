@@ -1,4 +1,8 @@
-"""Tables of the mail database: folders, messages, flags, tombstones, effects."""
+"""Tables of the mail database: folders, messages, flags, tombstones, effects, patients' contacts.
+
+Who writes to a patient tells about the patient's health: addresses stand there sealed, and are found by
+a token that only this instance can compute, different for each patient.
+"""
 
 from typing import Final
 
@@ -170,4 +174,82 @@ EVIDENCE: Final = Table(
     Column("length", BigInteger),
     Column("wrapped_key", LargeBinary),
     Index("ix_evidence_spool", "spool_id"),
+)
+
+PATIENT_CONTACT: Final = Table(
+    "patient_contact",
+    METADATA,
+    Column("mailbox_id", LargeBinary(16), primary_key=True),
+    Column(
+        "contact", LargeBinary(16), primary_key=True, comment="keyed token of the address; 0: any"
+    ),
+    Column("author", LargeBinary(16), primary_key=True, comment="who opened or closed; 0: anybody"),
+    Column("opened_at", BigInteger, comment="latest opening: when its message was accepted"),
+    Column("opened_by", LargeBinary(16), comment="spool id"),
+    Column("closed_at", BigInteger),
+    Column("closed_by", LargeBinary(16)),
+    Column("cause", Text, comment="of the closing"),
+    Column("receipt_asked_at", BigInteger),
+    Column("sealed", LargeBinary, nullable=False, comment="the contact's and the author's address"),
+    sqlite_with_rowid=False,
+)
+
+PATIENT_BLOCK: Final = Table(
+    "patient_block",
+    METADATA,
+    Column("mailbox_id", LargeBinary(16), primary_key=True),
+    Column("sender", LargeBinary(16), primary_key=True, comment="keyed token of the address"),
+    Column("since", BigInteger, primary_key=True, comment="milliseconds, UTC"),
+    Column("until", BigInteger, comment="null: still blocked"),
+    Column("sealed", LargeBinary, nullable=False, comment="the address"),
+    sqlite_with_rowid=False,
+)
+
+INVITATION: Final = Table(
+    "invitation",
+    METADATA,
+    Column("mailbox_id", LargeBinary(16), primary_key=True),
+    Column("asked_at", BigInteger, nullable=False, comment="of the first message that waits"),
+    Column("asked_by", LargeBinary(16), nullable=False, comment="spool id"),
+    Column("last_at", BigInteger, nullable=False),
+    Column("messages", Integer, nullable=False, comment="delivered before activation"),
+    Column("sent_at", BigInteger, comment="when somebody took it over to send it"),
+    sqlite_with_rowid=False,
+)
+
+TRACE: Final = Table(
+    "message_trace",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column("at", BigInteger, nullable=False, comment="of the acceptance; milliseconds, UTC"),
+    Column("message_token", LargeBinary(16), nullable=False, comment="keyed, of the Message-ID"),
+    Column("sender_token", LargeBinary(16), nullable=False, comment="keyed, of the reverse-path"),
+    Column("mailbox_id", LargeBinary(16), comment="of the member that sent it"),
+    Column("asked", SmallInteger, nullable=False, comment="1 delivery, 2 reading"),
+    Index("ix_trace_at", "at"),
+    Index("ix_trace_message", "message_token"),
+    Index("ix_trace_sender", "sender_token", "at"),
+    sqlite_with_rowid=False,
+)
+
+TRACE_RECIPIENT: Final = Table(
+    "message_trace_recipient",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column("token", LargeBinary(16), primary_key=True, comment="keyed, of the address"),
+    Index("ix_trace_recipient", "token"),
+    sqlite_with_rowid=False,
+)
+
+CONFIRMATION: Final = Table(
+    "message_confirmation",
+    METADATA,
+    Column("spool_id", LargeBinary(16), primary_key=True),
+    Column(
+        "token", LargeBinary(16), primary_key=True, comment="keyed, of the recipient; 0: unsaid"
+    ),
+    Column("outcome", Text, primary_key=True),
+    Column("report", LargeBinary(16), primary_key=True, comment="spool id of the report"),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

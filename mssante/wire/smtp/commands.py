@@ -147,13 +147,16 @@ def parse_mail(argument: str) -> MailCommand:
     )
 
 
-def parse_rcpt(argument: str, *, utf8: bool = False) -> RcptCommand:
-    """Read the argument of RCPT; `utf8` where its MAIL had SMTPUTF8.
+def parse_rcpt(argument: str, own_domain: str = "", *, utf8: bool = False) -> RcptCommand:
+    """Read the argument of RCPT; `utf8` where its MAIL had SMTPUTF8. ``<Postmaster>`` alone is ours
+    (RFC 5321 section 4.5.1): it is completed with `own_domain`.
 
     Raises:
         CommandError: 501, 553 or 555.
     """
     path, parameters = _path_and_parameters(argument, "TO:")
+    if own_domain and path.lower() == "postmaster":
+        path = f"{path}@{own_domain}"
     notify: frozenset[Notify] | None = None
     original = ""
     for name, value in _parameters(parameters).items():

@@ -95,6 +95,11 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(530, "5.7.0", "Must issue a STARTTLS command first")
         case Reason.CERTIFICATE_REQUIRED:
             return Reply(550, "5.7.1", "A client certificate of a listed operator is required")
+        case Reason.CERTIFICATE_REFUSED:
+            return Reply(550, "5.7.1", "The client certificate is not accepted")
+        case Reason.HANDSHAKE_FAILED:
+            # RFC 3207 section 4; for the audit: nobody hears a reply after a failed handshake.
+            return Reply(454, "4.7.0", "TLS not available due to temporary reason")
         case Reason.OPERATOR_NOT_LISTED:
             return Reply(550, "5.7.1", "This operator is not in the white list")
         case Reason.SENDER_DOMAIN_FOREIGN:
@@ -104,6 +109,8 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(550, "5.7.1", "This account may not send from that address")
         case Reason.NOT_PERMITTED:
             return Reply(550, "5.7.1", "This sender may not write to that recipient")
+        case Reason.NOT_A_CONTACT:
+            return Reply(550, "5.7.1", "A patient may write to who has written and not closed")
         case Reason.RECIPIENT_UNKNOWN:
             return Reply(550, "5.1.1", "No such mailbox here")
         case Reason.RECIPIENT_CLOSED:
@@ -134,6 +141,8 @@ def reply_for(reason: Reason) -> Reply:
         case Reason.LINE_TOO_LONG:
             # RFC 5321 section 4.5.3.1.10 leaves the code open; 500 would read as an unknown command.
             return Reply(554, "5.6.0", "A line of the message is longer than 998 octets")
+        case Reason.CONTENT_REFUSED:
+            return Reply(554, "5.7.1", "The message has an attachment that is not taken here")
         case Reason.CONVERSION_NEEDED:
             # RFC 3030 section 3, RFC 3463 section 3.7.
             return Reply(554, "5.6.3", "The binary content cannot be converted without changing it")
@@ -153,5 +162,9 @@ def reply_for(reason: Reason) -> Reply:
             return Reply(452, "4.3.1", "A limit of this server is reached")
         case Reason.TRY_LATER:
             return Reply(451, "4.3.0", "Try again later")
+        case Reason.WHITE_LIST_OUTDATED:
+            return Reply(451, "4.7.1", "The white list here is out of date, try again later")
+        case Reason.RATE_EXCEEDED:
+            return Reply(451, "4.7.1", "Too much in too short a time, try again later")
         case _:
             assert_never(reason)

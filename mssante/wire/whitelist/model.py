@@ -25,7 +25,10 @@ class WhiteList:
     listings: tuple[Listing, ...]
     """Each pair of domain and operator once, in the order of the file."""
     signed: bool
-    """Whether a ``ds:Signature`` stands in it. It is not verified here."""
+    """Whether a ``ds:Signature`` stands in it."""
+    signer: str = ""
+    """Who signed it, as a name of RFC 4514, where the signature was verified; see
+    ``trust/list_signature``."""
 
     @property
     def domains(self) -> frozenset[str]:

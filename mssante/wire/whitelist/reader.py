@@ -5,6 +5,7 @@ that we do not know changes nothing, because the caller then keeps the list it h
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -17,7 +18,21 @@ from mssante.wire.x500 import DistinguishedName, NameRefused
 from mssante.wire.xml import XmlLimits, XmlRefused, parse_xml
 
 NAMESPACE: Final = "https://listeblanche.mssante.fr/schema"
-_SIGNATURE: Final = "{http://www.w3.org/2000/09/xmldsig#}Signature"
+_DSIG: Final = "{http://www.w3.org/2000/09/xmldsig#}"
+_SIGNATURE: Final = f"{_DSIG}Signature"
+_CERTIFICATES: Final = f"{_DSIG}KeyInfo/{_DSIG}X509Data/{_DSIG}X509Certificate"
+_MAX_CERTIFICATES: Final = 10
+_MAX_SIGNATURE: Final = 200
+"""Elements; a real one has about twenty."""
+_TRANSFORMS: Final = frozenset(
+    (
+        "http://www.w3.org/2000/09/xmldsig#enveloped-signature",
+        "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
+        "http://www.w3.org/2006/12/xml-c14n11",
+        "http://www.w3.org/2001/10/xml-exc-c14n#",
+    )
+)
+"""The list as it is, without the signature; nothing that selects or computes."""
 _ENTRY: Final = (
     "Nom",
     "Description",
@@ -76,6 +91,31 @@ def read_white_list(content: bytes) -> WhiteList:
     if not listings:
         raise WhiteListRefused("empty", "it lists no domain")
     return WhiteList(generated, listings, signed)
+
+
+def read_signature(content: bytes) -> tuple[bytes, ...]:
+    """The certificates (DER) in the signature of a list that `read_white_list` has read.
+
+    The form of the signature is checked, nothing is verified: it must be about the whole document,
+    by itself, with no transform but canonicalisation.
+
+    Raises:
+        WhiteListRefused: ``signature``.
+    """
+    [signature] = parse_xml(content, _LIMITS).findall(_SIGNATURE)
+    references = signature.findall(f".//{_DSIG}Reference")
+    if [reference.get("URI") for reference in references] != [""]:
+        raise WhiteListRefused("signature", "it is not about the whole document")
+    used = {each.get("Algorithm") for each in signature.iterfind(f".//{_DSIG}Transform")}
+    if not used <= _TRANSFORMS or len(list(signature.iter())) > _MAX_SIGNATURE:
+        raise WhiteListRefused("signature", "it is put together in a way that is not accepted")
+    texts = [each.text or "" for each in signature.iterfind(_CERTIFICATES)]
+    if len(texts) > _MAX_CERTIFICATES:
+        raise WhiteListRefused("signature", "it holds too many certificates")
+    try:
+        return tuple(b64decode("".join(text.split()), validate=True) for text in texts)
+    except ValueError:
+        raise WhiteListRefused("signature", "its certificate cannot be read") from None
 
 
 def a_label(domain: str) -> str:

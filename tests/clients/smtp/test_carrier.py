@@ -10,14 +10,20 @@ import pytest
 
 from mssante.clients.smtp import carrier as carrier_module
 from mssante.clients.smtp import session as session_module
+from cryptography import x509
+
 from mssante.clients.smtp.carrier import SmtpCarrier
 from mssante.clients.smtp.exchangers import Exchangers, Host, NoExchanger
-from mssante.clients.smtp.tls import client_context
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
 from mssante.mail.model import BlobRef
 from mssante.mail.relay import RelayOrder, RelayRecipient, Stage
 from mssante.wire.smtp.notifications import DeliveryRequest, Notify, Return
+from mssante.trust.anchors import Trust, read_certificates
+from mssante.trust.peer_tls import PeerTls
+from mssante.trust.peers import PeerJudge, PeerPolicy
+from mssante.trust.whitelist import AgeLimit
+from tests.support.mail_pki import Party, revocation_list
 from tests.support.peers import NOW, Authority, Peer
 
 DOMAIN = "other.example"
@@ -29,6 +35,9 @@ class Space:
 
     def __init__(self) -> None:
         self.names = {}
+
+    async def known_until(self):
+        return NOW
 
     async def operators_of(self, domain):
         return frozenset(self.names.get(domain, ()))
@@ -44,9 +53,11 @@ class Bodies:
 
 
 @pytest.fixture
-async def world(tmp_path):
+async def world(tmp_path, clock):
+    clock.instant = NOW
     authority = Authority(tmp_path)
     authority.operator("ours")
+    judge = PeerJudge(Trust(read_certificates(authority.ca_file.read_bytes())), PeerPolicy())
     space, bodies, peers, carriers = Space(), Bodies(), [], []
 
     async def peer(name="other", tls=None, **options):
@@ -55,14 +66,16 @@ async def world(tmp_path):
         made = Peer(tls or authority.context(name), **options)
         port = await made.start()
         peers.append(made)
-        tls_client = client_context(tmp_path / "ours.pem", tmp_path / "ours.key", authority.ca_file)
+        ours = [(tmp_path / f"ours.{suffix}").read_bytes() for suffix in ("pem", "key")]
+        own = PeerTls(*ours)
         carrier = SmtpCarrier(
-            "mx.ours.example", lambda: tls_client, space,
+            "mx.ours.example", lambda: own, judge, AgeLimit(space, clock, timedelta(hours=72)),
             Exchangers({DOMAIN: Host("127.0.0.1", port)}), bodies,
         )  # fmt: skip
         carriers.append(carrier)
         return made, carrier
 
+    peer.judge = judge
     peer.space, peer.authority, peer.bodies, peer.folder = space, authority, bodies, tmp_path
     yield peer
     for carrier in carriers:
@@ -219,9 +232,18 @@ async def test_a_certificate_that_is_not_listed_for_the_domain_gets_nothing(worl
     assert not any(command.startswith("MAIL") for command in peer.commands)
 
 
-@pytest.mark.parametrize("kind", ["unknown", "expired", "server", "self"])
+@pytest.mark.parametrize("kind", ["unknown", "expired", "self", "revoked"])
 async def test_a_chain_that_does_not_verify_gets_nothing(world, kind, tmp_path):
-    if kind == "unknown":
+    if kind == "revoked":
+        world.authority.operator("impostor")
+        revoked = x509.load_pem_x509_certificate((tmp_path / "impostor.pem").read_bytes())
+        root = world.authority.root
+        listed = revocation_list(
+            Party(root.certificate, root.key), (revoked, NOW - timedelta(days=1))
+        )
+        world.judge.renew(Trust((root.certificate,), (), (listed,)))
+        context = world.authority.context("impostor")
+    elif kind == "unknown":
         foreign = Authority(tmp_path, "foreign")
         foreign.operator("impostor")
         context = foreign.context("impostor")
@@ -235,7 +257,20 @@ async def test_a_chain_that_does_not_verify_gets_nothing(world, kind, tmp_path):
     attempt = await carrier.carry(an_order())
 
     assert stages(attempt) == [Stage.WAITING]
+    assert attempt.outcomes[0].status == "4.7.5"
+    reason = {"unknown": "unknown-root", "expired": "certificate-expired", "revoked": "revoked-"}
+    assert reason.get(kind, "") in attempt.why
     assert not any(command.startswith("MAIL") for command in peer.commands)
+
+
+async def test_nothing_goes_out_on_a_white_list_that_is_too_old(world, clock):
+    peer, carrier = await world()
+    clock.advance(hours=73)
+
+    attempt = await carrier.carry(an_order())
+
+    assert (stages(attempt), attempt.outcomes[0].status) == ([Stage.WAITING], "4.7.1")
+    assert peer.connections == 0
 
 
 async def test_both_certificates_of_a_domain_pass_during_a_change_over(world):

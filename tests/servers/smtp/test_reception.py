@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from mssante.access.audit import AuditKind
 from mssante.mail.trace_fields import trace_fields
 from mssante.storage.schema.directory import AUDIT
 from mssante.wire.whitelist.model import Listing
+from tests.support.operator_pki import name_in
 from tests.support.reception_world import AUTRE, VOISIN, ReceptionWorld
 from tests.support.smtp_world import DOMAIN, PATIENTS, Client, message, patient_number
 
@@ -119,24 +121,125 @@ async def test_who_may_not_speak_is_refused_and_audited(world, name, sender, rea
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("foreign", "unable to get local issuer certificate"),
-        ("expired", "certificate has expired"),
-        ("server-only", "unsuitable certificate purpose"),
+        ("voisin-expired", "certificate-expired"),
+        ("voisin-early", "certificate-not-yet-valid"),
+        ("voisin-server", "eku-without-clientAuth"),
+        ("voisin-encrypts", "ku-without-signature"),
+        ("voisin-foreign", "unknown-root"),
+        ("voisin-revoked", "revoked-"),
+        ("voisin-below", "issuer-revoked-"),
     ],
 )
-async def test_a_certificate_that_does_not_verify_ends_the_handshake_and_is_audited(
-    world, name, why
-):
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        await world.operator(name)
+async def test_a_certificate_that_is_not_believed_is_refused_with_its_reason(world, name, why):
+    client = await world.operator(name)
 
-    for _ in range(100):
-        if found := await refusals(world):
-            break
-        await asyncio.sleep(0.02)
-    [refusal] = found
-    assert (refusal["action"], refusal["outcome"]) == ("STARTTLS", "certificate-required")
-    assert refusal["facts"]["detail"] == why
+    # Whatever is asked for: the certificate is judged before the white list.
+    for sender in (SENDER, f"dr@{AUTRE}", ""):
+        assert (await client.say(f"MAIL FROM:<{sender}>")).startswith("550 5.7.1")
+    client.leave()
+
+    refusal = (await refusals(world))[0]
+    assert (refusal["action"], refusal["outcome"]) == ("MAIL", "certificate-refused")
+    assert refusal["facts"]["detail"].startswith(why)
+    assert len(refusal["facts"]["certificate"]) == 64
+    assert "operator" not in refusal["facts"]  # anybody may claim a name
+    assert refusal["beside"]["claimed"].startswith("CN=mx.voisin.example,")
+
+
+async def test_an_intermediate_that_the_peer_leaves_out_is_ours_to_know(world):
+    client = await world.operator("voisin-nochain")
+
+    assert (await client.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+    client.leave()
+
+
+async def test_a_certificate_for_servers_alone_passes_where_the_settings_say_so(tmp_path, clock):
+    world = ReceptionWorld(tmp_path, clock)
+    await world.build()
+    await world.receive(usages=("clientAuth", "serverAuth"))
+
+    for name in ("voisin", "voisin-server"):
+        client = await world.operator(name)
+        assert (await client.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+        client.leave()
+    await world.close()
+
+
+async def test_a_renewed_certificate_with_the_same_name_needs_no_new_list(world, client):
+    world.pki.operator("voisin-renewed", f"mx.{VOISIN}", until=timedelta(days=400))
+    renewed = await world.operator("voisin-renewed")
+
+    for each in (client, renewed):
+        assert (await each.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+    renewed.leave()
+
+
+async def test_both_names_of_a_domain_pass_during_a_change_over(world, client):
+    other = world.pki.operator("suivant", "mx2.voisin.example")
+    successor = await world.operator("suivant")
+    assert (await successor.say(f"MAIL FROM:<{SENDER}>")).startswith("550 5.7.1")
+
+    await world.publish([Listing(VOISIN, name_in(world.voisin)), Listing(VOISIN, name_in(other))])
+
+    for each in (client, successor):
+        assert (await each.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+    successor.leave()
+
+
+async def test_a_revocation_that_is_loaded_counts_at_the_next_message_of_an_open_session(
+    world, client
+):
+    assert (await client.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+
+    world.peers.renew(world.trust(world.pki.revoke(world.voisin)))
+
+    assert (await client.say(f"MAIL FROM:<{SENDER}>")).startswith("550 5.7.1")
+    [refusal] = await refusals(world)
+    assert refusal["facts"]["detail"].startswith("revoked-")
+
+
+async def test_where_revocation_must_be_known_a_list_that_is_missing_refuses(tmp_path, clock):
+    world = ReceptionWorld(tmp_path, clock)
+    await world.build()
+    await world.receive(hard=True)
+    client = await world.operator("voisin")
+    assert (await client.say(f"MAIL FROM:<{SENDER}>")).startswith("250")
+    await client.say("RSET")
+
+    world.peers.renew(world.trust(world.pki.revoke(world.revoked)))
+
+    assert (await client.say(f"MAIL FROM:<{SENDER}>")).startswith("550 5.7.1")
+    [refusal] = await refusals(world)
+    assert refusal["facts"]["detail"] == "revocation-unknown"
+    client.leave()
+    await world.close()
+
+
+async def test_a_list_that_is_too_old_defers_what_would_be_taken(tmp_path, clock):
+    world = ReceptionWorld(tmp_path, clock)
+    await world.build()
+    await world.receive(max_age=timedelta(hours=72))
+    client = await world.operator("voisin")
+
+    clock.advance(hours=73)
+
+    assert (await client.say(f"MAIL FROM:<{SENDER}>")).startswith("451 4.7.1")
+    [refusal] = await refusals(world)
+    assert refusal["outcome"] == "white-list-outdated"
+    client.leave()
+    await world.close()
+
+
+async def test_a_new_certificate_of_ours_is_shown_to_those_who_connect_from_now_on(world, client):
+    former = client.writer.get_extra_info("ssl_object").getpeercert()["serialNumber"]
+    world.pki.operator("own-next", "mx.medecins.example")
+    world.server.renew(world.own_tls("own-next"))
+
+    later = await world.operator("voisin")
+
+    assert later.writer.get_extra_info("ssl_object").getpeercert()["serialNumber"] != former
+    assert (await client.submit(message(sender=SENDER), sender=SENDER)).startswith("250")
+    later.leave()
 
 
 async def test_an_operator_that_leaves_the_list_is_refused_at_its_next_message(world, client):
@@ -248,3 +351,92 @@ async def test_many_refused_recipients_end_the_session(tmp_path, clock):
     assert (await client.reply()).startswith("421 4.7.0")
     client.leave()
     await world.close()
+
+
+@pytest.mark.parametrize("end", ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n"])
+async def test_no_other_end_of_data_smuggles_a_second_message(world, client, end):
+    second = f"MAIL FROM:<dr@{AUTRE}>\r\nRCPT TO:<bob@{DOMAIN}>\r\nDATA\r\n"
+    content = message(sender=SENDER, body=f"a{end}{second}From: x@{AUTRE}\r\n\r\nb")
+
+    assert (await client.submit(content, sender=SENDER)).startswith("554 5.6.11")
+
+    assert (await client.say("NOOP")).startswith("250")
+    assert world.accepted == []
+
+
+async def refused_handshake(world) -> dict:
+    for _ in range(100):
+        if found := await refusals(world):
+            [refusal] = found
+            assert (refusal["action"], refusal["outcome"]) == ("STARTTLS", "handshake-failed")
+            return refusal
+        await asyncio.sleep(0.02)
+    raise AssertionError("not audited")
+
+
+async def test_a_client_that_shares_no_cipher_with_us_is_audited(world):
+    client = await Client.plain(world)
+    await client.say("EHLO mx.voisin.example")
+    await client.say("STARTTLS")
+    context = world.operator_tls("voisin")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.wait_for(client.writer.start_tls(context, server_hostname="localhost"), 10)
+
+    refusal = await refused_handshake(world)
+    assert refusal["facts"] == {"detail": "no shared cipher", "service": "reception"}
+    assert refusal["beside"] == {"peer": "127.0.0.1"}
+
+
+async def test_a_client_that_does_not_speak_tls_is_audited(world):
+    client = await Client.plain(world)
+    await client.say("EHLO mx.voisin.example")
+    await client.say("STARTTLS")
+    await client.send(b"MAIL FROM:<dr.x@voisin.example>\r\n")
+
+    refusal = await refused_handshake(world)
+
+    assert "dr.x" not in json.dumps(refusal)
+    client.leave()
+    for _ in range(100):
+        if not world.server.open_sessions:
+            break
+        await asyncio.sleep(0.02)
+    assert world.server.open_sessions == 0
+
+
+async def test_a_client_that_leaves_after_the_handshake_leaves_no_session(world):
+    client = await world.operator("voisin")
+    await client.say(f"MAIL FROM:<{SENDER}>")
+    client.leave()
+
+    for _ in range(100):
+        if not world.server.open_sessions:
+            break
+        await asyncio.sleep(0.02)
+    assert world.server.open_sessions == 0
+
+
+async def test_a_large_message_comes_whole(tmp_path, clock):
+    world = ReceptionWorld(tmp_path, clock)
+    await world.build()
+    await world.receive(max_size=20_000_000)
+    client = await world.operator("voisin")
+    content = message(*["x" * 900] * 9000, sender=SENDER)
+
+    assert (await client.submit(content, sender=SENDER)).startswith("250")
+
+    assert world.content(world.accepted[0]) == content
+    client.leave()
+    await world.close()
+
+
+async def test_a_stop_ends_what_is_open(world, client):
+    await client.say("NOOP")
+
+    await world.server.stop(grace_seconds=5)
+
+    assert (await client.reply()).startswith("421 4.3.2")
+    assert await client.closed()

@@ -1,5 +1,6 @@
 """Every refusal with its code, and what each leaves in the audit."""
 
+import asyncio
 import errno
 
 import pytest
@@ -48,14 +49,6 @@ async def test_a_recipient_is_refused_with_its_own_code(world, client, recipient
 )
 async def test_a_sender_is_refused_with_its_own_code(client, mail, start):
     assert (await client.say(f"MAIL {mail}")).startswith(start)
-
-
-async def test_patients_write_to_nobody_and_learn_nothing(world):
-    client = await Client.signed_in(world, "carol")
-    carol = f"{patient_number(1)}@{PATIENTS}"
-
-    assert (await client.say(f"MAIL FROM:<{carol}>")).startswith("550 5.7.1")
-    client.leave()
 
 
 async def test_too_many_recipients_are_sent_apart(unserved):
@@ -310,3 +303,22 @@ async def test_no_log_line_holds_content_addresses_or_secrets_even_at_debug(worl
         f"bob@{DOMAIN}",
     ):
         assert secret not in caplog.text
+
+
+async def test_a_handshake_that_fails_is_audited_with_its_reason(world):
+    client = await Client.plain(world)
+    await client.say("EHLO x")
+    await client.say("STARTTLS")
+    await client.send(b"this is not TLS at all, whatever the server said\r\n")
+    assert await client.closed()
+
+    for _ in range(100):
+        entries = await world.databases["directory"].read(
+            lambda c: audit.show(c, AUDIT, "directory", limit=9, kind=AuditKind.REFUSAL)
+        )
+        if entries:
+            break
+        await asyncio.sleep(0.02)
+    [entry] = entries
+    assert (entry.leaf["action"], entry.leaf["outcome"]) == ("STARTTLS", "handshake-failed")
+    assert entry.leaf["facts"] == {"service": "smtp", "detail": "wrong version number"}

@@ -100,6 +100,13 @@ def test_rcpt_that_is_not_well_formed(argument, start):
     assert caught.value.reply.startswith(start)
 
 
+def test_a_bare_postmaster_is_that_of_our_own_domain():
+    for written in ("<Postmaster>", "<postmaster>"):
+        assert parse_rcpt(f"TO:{written}", "b.fr").recipient.key == "postmaster@b.fr"
+    with pytest.raises(CommandError):
+        parse_rcpt("TO:<abuse>", "b.fr")
+
+
 def test_rcpt_with_a_blank_after_the_colon():
     assert parse_rcpt("TO: <a@b.fr>") == RcptCommand(A)
 

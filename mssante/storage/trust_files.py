@@ -1,0 +1,202 @@
+"""The files that say whom we believe, and those that say who we are."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, TypeVar
+
+from mssante.settings import Settings
+from mssante.storage.segments import sync_folder
+from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_revocation_lists
+from mssante.trust.list_signature import ListPolicy
+from mssante.trust.peer_tls import PeerTls, check_pair_in
+from mssante.trust.revocation import check_fetched, half_life
+from mssante.trust.tls import OnHandshake
+from mssante.trust.validity import Described, described, first_to_end
+from mssante.wire.x500 import DistinguishedName, NameRefused
+
+MAX_FILE: Final = 64 << 20
+"""Octets; a revocation list of a large authority has some ten million."""
+FETCHED: Final = "revocation"
+"""The folder in ``data`` where fetched revocation lists are kept."""
+
+_PAUSE: Final = timedelta(hours=1)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A certificate of ours, or an authority of the peers'."""
+
+    use: str
+    """``members``, ``operators`` or ``peer-authority``."""
+    file: Path
+    certificate: Described
+
+
+def fetched_lists(settings: Settings) -> Path:
+    """Where revocation lists that were fetched are kept."""
+    return settings.storage.directory / FETCHED
+
+
+def fetched_list(settings: Settings, url: str) -> Path:
+    """Where the revocation list of a URL is kept."""
+    return fetched_lists(settings) / f"{sha256(url.encode()).hexdigest()[:32]}.crl"
+
+
+def keep_fetched_list(settings: Settings, url: str, octets: bytes) -> None:
+    """Put a list in the place of the one that was fetched before, which nobody ever sees half.
+
+    Raises:
+        Unreadable: it is no list, nobody that we know has signed it, or it is an older one.
+        OSError: it cannot be written.
+    """
+    file = fetched_list(settings, url)
+    present = file.read_bytes() if file.exists() else None
+    trust = settings.trust
+    authorities = _all(read_certificates, (settings.tls.peer_ca, *trust.peer_intermediates))
+    check_fetched(octets, present, authorities)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = file.with_suffix(".draft")
+    with draft.open("wb") as stream:
+        stream.write(octets)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+    sync_folder(file.parent)
+
+
+def fetch_due(settings: Settings, url: str, at: datetime) -> bool:
+    """Whether the list of a URL should be fetched: there is none, or it is past half of its life and
+    was not fetched within the hour.
+    """
+    file = fetched_list(settings, url)
+    try:
+        fetched = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        due = half_life(file.read_bytes())
+    except (OSError, Unreadable):
+        return True
+    return at - fetched > _PAUSE and (due is None or at >= due)
+
+
+def revocation_files(settings: Settings) -> tuple[Path, ...]:
+    """Every file with revocation lists: those that the settings name, and those fetched."""
+    fetched = sorted(fetched_lists(settings).glob("*.crl"))
+    return (*settings.trust.revocation_lists, *fetched)
+
+
+def peer_files(settings: Settings) -> tuple[Path, ...]:
+    """Every file that `peer_trust` reads."""
+    trust = settings.trust
+    return (settings.tls.peer_ca, *trust.peer_intermediates, *revocation_files(settings))
+
+
+def peer_trust(settings: Settings) -> Trust:
+    """Whom we believe among other operators.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    return Trust(
+        anchors=_all(read_certificates, (settings.tls.peer_ca,)),
+        certificates=_all(read_certificates, settings.trust.peer_intermediates),
+        revocation_lists=_all(read_revocation_lists, revocation_files(settings)),
+    )
+
+
+def list_policy(settings: Settings) -> ListPolicy:
+    """What the signature of a white list must be.
+
+    Raises:
+        Unreadable: which file or setting, and what is wrong with it.
+    """
+    trust = settings.trust
+    try:
+        signer = DistinguishedName.parse(trust.white_list_signer)
+    except NameRefused as refused:
+        raise Unreadable(f"trust.white_list_signer: {refused}") from None
+    return ListPolicy(
+        trust=Trust(
+            anchors=_all(read_certificates, trust.white_list_anchors),
+            certificates=_all(read_certificates, trust.peer_intermediates),
+            revocation_lists=_all(read_revocation_lists, revocation_files(settings)),
+        ),
+        signer=signer,
+        required=trust.require_signature,
+    )
+
+
+def peer_tls(settings: Settings, on_handshake: OnHandshake | None = None) -> PeerTls:
+    """Our certificate for other operators, with its key; `on_handshake`: see `PeerTls`.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    certificate, key = settings.tls.operator_certificate, settings.tls.operator_key
+    return _of_pair(partial(PeerTls, on_handshake=on_handshake), certificate, key)
+
+
+def check_files(settings: Settings) -> None:
+    """Check every file that says whom we believe and who we are: each can be read, and each
+    certificate of ours and its private key belong together.
+
+    Raises:
+        Unreadable: which files, and what is wrong with them.
+    """
+    _of_pair(check_pair_in, settings.tls.certificate, settings.tls.key)
+    peer_tls(settings)
+    peer_trust(settings)
+    list_policy(settings)
+    _all(read_certificates, settings.trust.white_list_ca)
+
+
+def shown_certificates(settings: Settings) -> tuple[Shown, ...]:
+    """Our certificates and the authorities of the peers.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    tls = settings.tls
+    own = (("members", tls.certificate), ("operators", tls.operator_certificate))
+    authorities = [
+        Shown("peer-authority", tls.peer_ca, each) for each in _all(described, (tls.peer_ca,))
+    ]
+    return (
+        # What is served together ends together.
+        *(Shown(use, file, first_to_end(_all(described, (file,)))) for use, file in own),
+        *authorities,
+    )
+
+
+def _of_pair(make: Callable[[bytes, bytes], T], certificate: Path, key: Path) -> T:
+    try:
+        return make(_octets(certificate), _octets(key))
+    except Unreadable as error:
+        raise Unreadable(f"{certificate} and {key}: {error}") from None
+
+
+def _all(read: Callable[[bytes], Sequence[T]], files: Iterable[Path]) -> tuple[T, ...]:
+    found: list[T] = []
+    for file in files:
+        octets = _octets(file)
+        try:
+            found += read(octets)
+        except Unreadable as error:
+            raise Unreadable(f"{file}: {error}") from None
+    return tuple(found)
+
+
+def _octets(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            octets = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise Unreadable(f"{file}: {error.strerror}") from None
+    if len(octets) > MAX_FILE:
+        raise Unreadable(f"{file}: is larger than {MAX_FILE >> 20} MiB")
+    return octets

@@ -1,0 +1,1 @@
+"""How mail clients set themselves up: one operator's servers in the formats that clients read."""
