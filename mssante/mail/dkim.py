@@ -30,7 +30,7 @@ class DkimSigner:
 
     def field_for(self, message: bytes, sender: Address) -> bytes:
         """The DKIM-Signature field of a message, with its line end; empty where the message cannot be
-        signed (a header in neither ASCII nor UTF-8): it goes without rather than not at all, since
+        signed (a blank before the colon of a field): it goes without rather than not at all, since
         between operators certificates and domains are what is believed.
 
         Args:
