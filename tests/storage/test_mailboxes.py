@@ -508,7 +508,11 @@ async def test_a_message_delivered_once_more_survives_that_its_last_holder_goes(
         async with database._engine.begin() as connection:
             await connection.run_sync(
                 lambda conn: mailboxes._deliver(
-                    conn, again, store._message_values(message), 0, store._book
+                    conn,
+                    again,
+                    store._message_values(message),
+                    0,
+                    (store._book, store._traces),
                 )
             )
             gone = asyncio.create_task(store.expunge(inbox.number, [1]))
