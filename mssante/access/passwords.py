@@ -32,6 +32,19 @@ class Argon2Cost:
     lanes: int = 4
 
 
+_DRAWN_FROM = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_DRAWN_LENGTH = 20
+
+
+def draw_password() -> str:
+    """A new password of 116 random bits.
+
+    Letters and digits that are not taken for one another: people copy it from a screen, and a
+    command of theirs would take a ``-`` at its start for an option.
+    """
+    return "".join(secrets.choice(_DRAWN_FROM) for _ in range(_DRAWN_LENGTH))
+
+
 class PasswordUnusable(ValueError):
     """The text cannot serve as a password; the message says why and does not repeat it."""
 

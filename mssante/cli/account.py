@@ -1,12 +1,11 @@
 """``mssante account``: who may sign in, and with what."""
 
-import secrets
 import sys
 from typing import Annotated, Final
 
 import typer
 
-from mssante.access.passwords import Passwords, PasswordUnusable
+from mssante.access.passwords import Passwords, PasswordUnusable, draw_password
 from mssante.app import argon2_cost
 from mssante.cli.instance import (
     Instance,
@@ -36,7 +35,7 @@ def password(
 
     Sessions that are open stay; every new sign-in needs the new password at once.
     """
-    chosen = secrets.token_urlsafe(15) if generate else _asked_password()
+    chosen = draw_password() if generate else _asked_password()
     with open_instance(config_path(ctx)) as instance:
         account = by_login(instance, login)
         hashed = hash_password(instance, chosen)

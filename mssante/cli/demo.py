@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from mssante.access.passwords import Passwords
+from mssante.access.passwords import Passwords, draw_password
 from mssante.app import argon2_cost
 from mssante.cli import demo_world
 from mssante.cli.demo_world import DemoPatient, DemoProfessional
@@ -129,7 +129,7 @@ class _World:
         return created
 
     async def _credentials(self, login: str) -> tuple[Credentials, str]:
-        password = secrets.token_urlsafe(12)
+        password = draw_password()
         return Credentials(login, await self._passwords.hash(password)), password
 
     def _made(

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mssante.access.passwords import Argon2Cost, Passwords, PasswordUnusable
+from mssante.access.passwords import Argon2Cost, Passwords, PasswordUnusable, draw_password
 from mssante.kernel.reasons import Reason, Refusal
 
 CHEAP = Argon2Cost(memory_kib=64, passes=1, lanes=1)
@@ -91,3 +91,10 @@ def test_the_default_cost_is_the_low_memory_profile_of_rfc_9106():
         assert pool.hash_now("x").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     finally:
         pool.close()
+
+
+def test_drawn_passwords_differ_and_no_tool_takes_one_for_an_option():
+    drawn = {draw_password() for _ in range(2000)}
+
+    assert len(drawn) == 2000
+    assert all(each.isascii() and each.isalnum() and len(each) == 20 for each in drawn)
