@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import CondensedAudit
@@ -131,6 +131,9 @@ class Witnessed:
 class SmtpSession(SmtpConnection):
     """One client."""
 
+    protocol: ClassVar[str]
+    """What Received fields say of a transmission here (RFC 3848)."""
+
     def __init__(self, shared: Shared, **options: Any) -> None:
         super().__init__(idle_seconds=shared.limits.idle_seconds, **options)
         limits = shared.limits
@@ -185,12 +188,31 @@ class SmtpSession(SmtpConnection):
         """
 
     @abstractmethod
-    def _envelope(self, transaction: Transaction) -> Envelope:
-        """The envelope with the facts of this session."""
+    def _attributed(self, envelope: Envelope) -> Envelope:
+        """The envelope with who sends."""
 
     @abstractmethod
     def _witnessed(self) -> Witnessed:
         """Who speaks."""
+
+    def _envelope(self, transaction: Transaction) -> Envelope:
+        """What the transaction asked, and the facts of the connection; nobody's yet."""
+        mail = transaction.mail
+        return Envelope(
+            sender=mail.sender,
+            recipients=tuple(transaction.recipients.values()),
+            account_id=None,
+            mailbox_id=None,
+            client=self._client,
+            protocol=self.protocol,
+            tls=self._tls_text(),
+            body_8bit=mail.body_8bit,
+            smtputf8=mail.smtputf8,
+            require_tls=mail.require_tls,
+            returns=mail.returns,
+            envid=mail.envid,
+            requests=transaction.requests,
+        )
 
     # --- life of the session ---------------------------------------------------------
 
@@ -614,7 +636,7 @@ class SmtpSession(SmtpConnection):
             raise Refusal(data.fault)
         if not arriving.reserve(data.size):
             raise Refusal(Reason.TRY_LATER, "no memory for another message")
-        envelope = self._envelope(transaction)
+        envelope = self._attributed(self._envelope(transaction))
         content = arriving.reader.keeper.content()
         arriving.reader.keeper.drop()
         if transaction.mail.body_binary:

@@ -7,7 +7,7 @@ the peer and a reason in the audit, and again at each MAIL, so that a revocation
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -20,7 +20,6 @@ from mssante.mail.ports import Spool
 from mssante.servers.smtp.connection import PeerGone
 from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
 from mssante.servers.smtp.listener import SmtpServer
-from mssante.servers.smtp.transaction import Transaction
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.trust.peer_tls import PeerTls, TlsFailed
 from mssante.trust.peers import PeerJudge, Side, claimed_name
@@ -46,6 +45,8 @@ class ReceptionServices:
 
 class ReceptionSession(SmtpSession):
     """One operator's connection."""
+
+    protocol = "ESMTPS"
 
     def __init__(
         self, shared: Shared, services: ReceptionServices, own: PeerTls, **options: Any
@@ -109,23 +110,8 @@ class ReceptionSession(SmtpSession):
     def _check_content(self, envelope: Envelope, content: bytes) -> bytes:  # noqa: ARG002
         return self._services.arrival.check_content(self._admitted_operator(), content)
 
-    def _envelope(self, transaction: Transaction) -> Envelope:
-        return Envelope(
-            sender=transaction.mail.sender,
-            recipients=tuple(transaction.recipients.values()),
-            account_id=None,
-            mailbox_id=None,
-            client=self._client,
-            protocol="ESMTPS",
-            tls=self._tls_text(),
-            body_8bit=transaction.mail.body_8bit,
-            smtputf8=transaction.mail.smtputf8,
-            require_tls=transaction.mail.require_tls,
-            returns=transaction.mail.returns,
-            envid=transaction.mail.envid,
-            requests=transaction.requests,
-            operator=str(self._admitted_operator().name),
-        )
+    def _attributed(self, envelope: Envelope) -> Envelope:
+        return replace(envelope, operator=str(self._admitted_operator().name))
 
     def _admitted_operator(self) -> Peer:
         assert self._operator is not None  # a transaction begins with an accepted MAIL

@@ -3,7 +3,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mssante.access.authentication import Authenticator
@@ -17,7 +17,6 @@ from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance
 from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
 from mssante.servers.smtp.listener import SmtpServer
-from mssante.servers.smtp.transaction import Transaction
 from mssante.wire.sasl.credentials import PasswordCredentials, SaslError
 from mssante.wire.sasl.exchange import MECHANISMS, Mechanism, decode_line, mechanism_named
 from mssante.wire.smtp.commands import MAX_COMMAND_LINE, CommandError, MailCommand
@@ -39,6 +38,8 @@ class SubmissionServices:
 
 class SubmissionSession(SmtpSession):
     """One member's client."""
+
+    protocol = "ESMTPSA"
 
     def __init__(self, shared: Shared, services: SubmissionServices, **options: Any) -> None:
         super().__init__(shared, **options)
@@ -77,22 +78,12 @@ class SubmissionSession(SmtpSession):
     def _check_content(self, envelope: Envelope, content: bytes) -> bytes:
         return self._services.admission.check_content(self._signed_in(), envelope, content)
 
-    def _envelope(self, transaction: Transaction) -> Envelope:
+    def _attributed(self, envelope: Envelope) -> Envelope:
         identity = self._signed_in()
-        return Envelope(
-            sender=transaction.mail.sender,
-            recipients=tuple(transaction.recipients.values()),
+        return replace(
+            envelope,
             account_id=identity.account_id,
             mailbox_id=identity.mailbox.id,
-            client=self._client,
-            protocol="ESMTPSA",
-            tls=self._tls_text(),
-            body_8bit=transaction.mail.body_8bit,
-            smtputf8=transaction.mail.smtputf8,
-            require_tls=transaction.mail.require_tls,
-            returns=transaction.mail.returns,
-            envid=transaction.mail.envid,
-            requests=transaction.requests,
         )
 
     def _witnessed(self) -> Witnessed:
