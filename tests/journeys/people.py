@@ -33,19 +33,22 @@ def documents_of(instance, patient):
     return {document["uniqueId"]: document for document in listed}
 
 
-def inbox(instance, account):
+def raw_inbox(instance, account, *criteria):
+    """The octets of the messages of an INBOX, or of those that a SEARCH finds, prefix included."""
     demo = instance.demo
     with imaplib.IMAP4_SSL(
         demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
     ) as client:
         client.login(account["login"], account["password"])
         client.select("INBOX", readonly=True)
-        _, [numbers] = client.search(None, "ALL")
-        messages = []
-        for number in numbers.split():
-            _, [(_, raw), *_] = client.fetch(number.decode(), "(BODY.PEEK[])")
-            messages.append(email.message_from_bytes(raw, policy=default))
-        return messages
+        _, [numbers] = client.search(None, *(criteria or ("ALL",)))
+        return [client.fetch(n.decode(), "(BODY.PEEK[])")[1][0][1] for n in numbers.split()]
+
+
+def inbox(instance, account, *criteria):
+    """The same, read."""
+    found = raw_inbox(instance, account, *criteria)
+    return [email.message_from_bytes(raw, policy=default) for raw in found]
 
 
 def inside(received):

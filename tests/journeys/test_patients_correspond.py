@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import inbox
+from tests.journeys.people import inbox, raw_inbox
 from tests.journeys.test_two_operators import a_receipt, about, itself, statuses, submit, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -278,19 +278,6 @@ def test_the_fields_of_mssante_are_carried_byte_for_byte_here_and_elsewhere(oper
         [raw] = until(lambda: [one for one in raw_inbox(instance, account) if FIELDS in one])
         # The seal wraps the body; of the fields outside nothing moves.
         assert content.partition(b"Date:")[0] in raw
-
-
-def raw_inbox(instance, account):
-    import imaplib
-
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [numbers] = client.search(None, "ALL")
-        return [client.fetch(n.decode(), "(BODY.PEEK[])")[1][0][1] for n in numbers.split()]
 
 
 def test_the_monthly_file_equals_an_independent_recount_of_the_logs(operators):

@@ -22,7 +22,7 @@ from mssante.settings import load
 from mssante.trust import pki
 from mssante.trust.path import Purpose
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import documents_of, subject_of
+from tests.journeys.people import documents_of, inbox, raw_inbox, subject_of
 from tests.support import mail_pki
 from tests.support.enveloping import by_ecdh, enveloped_cbc, enveloped_gcm
 from tests.support.mail_pki import Party
@@ -112,30 +112,13 @@ def submit(instance, sender, recipients, content):
 
 
 def delivered(instance, account, number) -> bytes | None:
-    """The octets of the message with this Message-ID, prefix included."""
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [found] = client.search(None, "HEADER", "Message-ID", f'"{number}"')
-        if not found:
-            return None
-        _, [(_, raw), *_] = client.fetch(found.decode().split()[-1], "(BODY.PEEK[])")
-        return raw
+    """The octets of the message with this Message-ID, prefix included; the last one of several."""
+    found = raw_inbox(instance, account, "HEADER", "Message-ID", f'"{number}"')
+    return found[-1] if found else None
 
 
 def reports_to(instance, account, number) -> list[email.message.EmailMessage]:
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [found] = client.search(None, "HEADER", "In-Reply-To", f'"{number}"')
-        fetched = [client.fetch(each.decode(), "(BODY.PEEK[])")[1][0][1] for each in found.split()]
-    return [email.message_from_bytes(each, policy=default) for each in fetched]
+    return inbox(instance, account, "HEADER", "In-Reply-To", f'"{number}"')
 
 
 def verdict_in(raw: bytes) -> tuple[str, str]:

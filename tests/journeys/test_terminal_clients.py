@@ -14,6 +14,7 @@ import pytest
 
 from tests.journeys.instance import Instance
 from tests.journeys.people import documents_of, inbox, subject_of
+from tests.support.terminal import run_at_a_terminal
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -162,33 +163,10 @@ class Mutt:
 
     async def press(self, keys: str) -> None:
         """Open INBOX, press keys, and leave."""
-        main, terminal = pty.openpty()
-        shown = bytearray()
-        loop = asyncio.get_running_loop()
-
-        def read() -> None:
-            try:
-                shown.extend(os.read(main, 65_536))
-            except OSError:
-                loop.remove_reader(main)
-
-        loop.add_reader(main, read)
-        mutt = await asyncio.create_subprocess_exec(
+        await run_at_a_terminal(
             self.program, "-n", "-F", str(self.config), "-e", f'push "{keys}"',
-            stdin=terminal, stdout=terminal, stderr=terminal, env=self.environment(),
+            env=self.environment(),
         )  # fmt: skip
-        try:
-            await asyncio.wait_for(mutt.wait(), 40)
-        except TimeoutError:
-            mutt.kill()
-            await mutt.wait()
-            raise AssertionError(bytes(shown[-3_000:])) from None
-        finally:
-            loop.remove_reader(main)
-            os.close(terminal)
-            os.close(main)
-        text = shown.decode("utf-8", "replace")
-        assert mutt.returncode == 0, text[-3_000:]
 
 
 def subjects(view, folder: str) -> dict[str, str]:

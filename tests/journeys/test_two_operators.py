@@ -11,7 +11,7 @@ import make_samples
 import pytest
 
 from tests.journeys.instance import Instance, a_message
-from tests.journeys.people import documents_of, inbox, subject_of
+from tests.journeys.people import documents_of, inbox, raw_inbox, subject_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -106,25 +106,12 @@ def test_what_goes_out_is_sealed_by_the_mailbox_and_signed_by_the_domain(operato
     assert received["X-Originating-IP"] is None
     record = here.json("domain", "dkim", HERE)
     assert record["name"] == f"mss._domainkey.{HERE}"
-    raw = raw_of(there, colleague, message)
+    [raw] = raw_inbox(there, colleague, "HEADER", "Message-ID", message["Message-ID"])
     assert dkim.verify(raw, dnsfunc=lambda name, timeout=5: record["value"])
     assert not dkim.verify(
         raw.replace(b"\r\nSubject: ", b"\r\nSubject: Re: "),
         dnsfunc=lambda *_, **__: record["value"],
     )
-
-
-def raw_of(instance, account, message):
-    """A message's octets, as IMAP gives them."""
-    demo = instance.demo
-    with imaplib.IMAP4_SSL(
-        demo["host"], demo["ports"]["imaps"], ssl_context=instance.tls()
-    ) as client:
-        client.login(account["login"], account["password"])
-        client.select("INBOX", readonly=True)
-        _, [numbers] = client.search(None, "HEADER", "Message-ID", message["Message-ID"])
-        _, [(_, raw), *_] = client.fetch(numbers.decode(), "(BODY.PEEK[])")
-    return raw
 
 
 def test_the_sender_hears_of_success_failure_and_mixed_recipients(operators):

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from tests.servers.imap.imap_site import LOGIN, PASSWORD, a_mail
+from tests.support.terminal import run_at_a_terminal
 
 
 async def run_neomutt(program, site, process, folder, keys: str) -> None:
@@ -26,33 +27,10 @@ async def run_neomutt(program, site, process, folder, keys: str) -> None:
         f'push "{keys}"\n'
     )
     (folder / "cache").mkdir(exist_ok=True)
-    main, terminal = pty.openpty()
-    shown = bytearray()
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            shown.extend(os.read(main, 65_536))
-        except OSError:
-            loop.remove_reader(main)
-
-    loop.add_reader(main, read)
-    neomutt = await asyncio.create_subprocess_exec(
-        program, "-n", "-F", str(config),
-        stdin=terminal, stdout=terminal, stderr=terminal,
+    await run_at_a_terminal(
+        program, "-n", "-F", str(config), seconds=30,
         env={**os.environ, "TERM": "xterm", "HOME": str(folder), "LANG": "C.UTF-8"},
     )  # fmt: skip
-    try:
-        await asyncio.wait_for(neomutt.wait(), 30)
-    except TimeoutError:
-        neomutt.kill()
-        await neomutt.wait()
-        raise AssertionError(bytes(shown[-3_000:])) from None
-    finally:
-        loop.remove_reader(main)
-        os.close(terminal)
-        os.close(main)
-    assert neomutt.returncode == 0, bytes(shown[-3_000:])
 
 
 @pytest.mark.long
