@@ -91,7 +91,7 @@ class StoredAuditLog:
     async def record(self, entry: AuditEntry) -> None:
         """Write one entry; durable on return."""
         at = to_milliseconds(self._clock.now())
-        await self._database.write(lambda conn: record(conn, at, entry))
+        await self._database.write(lambda conn: record(conn, at, entry), brief=True)
 
 
 @dataclass(frozen=True, slots=True)

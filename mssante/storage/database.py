@@ -1,8 +1,8 @@
 """One database, SQLite or PostgreSQL, behind two verbs.
 
 Repositories are plain functions over a SQLAlchemy Core connection; a `Database` decides where they
-run: on SQLite, reads at once in the event loop on a held connection and writes in batches on a
-writer thread; on PostgreSQL, both over an asynchronous driver.
+run: on SQLite, reads at once in the event loop on a held connection and writes in batches;
+on PostgreSQL, both over an asynchronous driver.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,17 @@ class Database(Protocol):
         """Run a short read in one consistent snapshot."""
         ...
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Run a unit of work in a transaction; committed and on the disk when this returns.
 
         Several units may share one transaction and one sync. If any of them raises, all are rolled
         back and each is run again alone: a unit must therefore do nothing but read and write
         through its connection, and may raise (for example a `Refusal`) to undo what it wrote.
+
+        Args:
+            work: reads and writes through the connection that it is given.
+            brief: it takes a handful of statements however much there is, so that others may wait
+                for it (about 0.2 ms).
         """
         ...
 

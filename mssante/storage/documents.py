@@ -141,7 +141,9 @@ class StoredDocuments:
         # The same document again needs no second copy; the transaction decides afresh.
         ref = None if isinstance(decision, AlreadyFiled) else await self._blobs.put(deposit.content)
         at = to_milliseconds(self._clock.now())
-        recorded = await self._database.write(lambda conn: _deposit(conn, deposit, ref, at))
+        recorded = await self._database.write(
+            lambda conn: _deposit(conn, deposit, ref, at), brief=True
+        )
         if recorded is None:
             return await self.deposit(deposit)  # the document that was there is gone since
         return recorded
@@ -153,7 +155,7 @@ class StoredDocuments:
             return found
         ref = await self._blobs.put(hold.content)
         at = to_milliseconds(self._clock.now())
-        return await self._database.write(lambda conn: _hold(conn, hold, ref, at))
+        return await self._database.write(lambda conn: _hold(conn, hold, ref, at), brief=True)
 
     async def entries_of(self, patient_id: OpaqueId) -> list[Entry]:
         """All documents of a patient, newest first."""

@@ -45,6 +45,8 @@ _DAMAGED: Final = b"X"
 _STATE_AT: Final = 4
 _KEY_AT: Final = _HEAD.size - 64
 _NO_KEY: Final = bytes(62)
+_GATHERING_SECONDS: Final = 0.005
+"""How long a batch gathers at most while the loop is busy."""
 _LARGEST_BATCH: Final = 128
 _WINDOW: Final = 1 << 20
 
@@ -65,10 +67,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class _Accepting:
+    """A message, sealed and framed, on its way to the disk."""
+
     id: OpaqueId
     accepted_at: int
-    envelope: bytes
-    content: bytes
+    envelope: bytes = field(repr=False)
+    """Opened."""
+    length: int
+    """Of the body's plaintext."""
+    wrapped: bytes
+    before_body: int
+    """Octets of its record before the body."""
+    pieces: list[bytes] = field(repr=False)
 
 
 class Journal:
@@ -85,7 +95,7 @@ class Journal:
         segment: one that is on the disk is never overlooked by `first_live_segment`."""
         self._counting = threading.Lock()
         self._thread: GroupThread[_Accepting, Record] = GroupThread(
-            f"journal {slot}", self._append, largest=_LARGEST_BATCH
+            f"journal {slot}", self._append, within=_GATHERING_SECONDS, largest=_LARGEST_BATCH
         )
 
     @property
@@ -102,7 +112,20 @@ class Journal:
         Raises:
             OSError: the disk is full or broken; the message is not accepted.
         """
-        return await self._thread.submit(_Accepting(entry_id, accepted_at, envelope, content))
+        # Sealed here: beside a busy loop the thread would wait for the interpreter at each step.
+        key, wrapped, chunks = seal_blob(self._keyring, content)
+        sealed = seal(key, envelope)
+        head = _head(entry_id, accepted_at, len(content), wrapped, len(sealed))
+        accepting = _Accepting(
+            entry_id,
+            accepted_at,
+            envelope,
+            len(content),
+            wrapped,
+            len(head) + len(sealed),
+            [head, sealed, *chunks],
+        )
+        return await self._thread.submit(accepting)
 
     def done(self, record: Record) -> None:
         """Forget a record: mark it and destroy its key. Not synced: repeating it is harmless."""
@@ -177,23 +200,14 @@ class Journal:
         return descriptor
 
     def _append(self, batch: Sequence[_Accepting]) -> Sequence[Record]:
-        pieces: list[bytes] = []
-        framed: list[tuple[_Accepting, bytes, int]] = []
-        for accepting in batch:
-            key, wrapped, chunks = seal_blob(self._keyring, accepting.content)
-            envelope = seal(key, accepting.envelope)
-            pieces += [_head(accepting, wrapped, len(envelope)), envelope, *chunks]
-            framed.append((accepting, wrapped, _HEAD.size + len(envelope)))
+        pieces = [piece for accepting in batch for piece in accepting.pieces]
         segment, offset = self._writer.append(pieces)
         self._count(segment, len(batch))
         records = []
-        for accepting, wrapped, before in framed:
-            length = len(accepting.content)
-            ref = BlobRef(segment, offset + before, length, wrapped)
-            records.append(
-                Record(accepting.id, accepting.accepted_at, accepting.envelope, ref, offset)
-            )
-            offset += before + sealed_length(length)
+        for one in batch:
+            ref = BlobRef(segment, offset + one.before_body, one.length, one.wrapped)
+            records.append(Record(one.id, one.accepted_at, one.envelope, ref, offset))
+            offset += one.before_body + sealed_length(one.length)
         return records
 
 
@@ -205,10 +219,10 @@ def live_records(folder: Path, slot: str, keyring: Keyring, first_segment: int) 
             yield from _records(folder / name, name, keyring)
 
 
-def _head(accepting: _Accepting, wrapped: bytes, envelope: int) -> bytes:
-    body, at = len(accepting.content), accepting.accepted_at
-    crc = zlib.crc32(_FIXED.pack(_MAGIC, envelope, body, at, accepting.id))
-    return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, accepting.id, wrapped)
+def _head(entry_id: OpaqueId, at: int, body: int, wrapped: bytes, envelope: int) -> bytes:
+    """The head of a live record; `body` and `envelope` are lengths."""
+    crc = zlib.crc32(_FIXED.pack(_MAGIC, envelope, body, at, entry_id))
+    return _HEAD.pack(_MAGIC, _LIVE, envelope, crc, body, at, entry_id, wrapped)
 
 
 def unfinished_ids(folder: Path, slot: str, first_segment: int) -> set[OpaqueId]:

@@ -70,6 +70,8 @@ _SEEN: Final = int(Flags.SEEN)
 _PIECE: Final = 256
 """Messages read and unsealed at a time: bounds memory when a client lists a large folder."""
 _MOST_PARAMETERS: Final = 500
+_BRIEF: Final = 16
+"""Mailboxes or messages that a change may concern and still be brief."""
 _ANY_MODSEQ: Final = 1 << 63
 _GONE: Final = 1 << 63
 """Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
@@ -254,7 +256,9 @@ class StoredMailboxes:
 
     async def claim_recent(self, folder: int, uidnext: int) -> int:
         """Note that a session was told of all messages below `uidnext`."""
-        return await self._database.write(lambda conn: folders.claim_recent(conn, folder, uidnext))
+        return await self._database.write(
+            lambda conn: folders.claim_recent(conn, folder, uidnext), brief=True
+        )
 
     async def keyword_bits(self, folder: int, names: Sequence[str]) -> dict[str, int]:
         """The bit of each keyword; known ones cost no write."""
@@ -350,7 +354,10 @@ class StoredMailboxes:
         values = self._message_values(delivery.message)
         evidence = self._evidence_values(delivery)
         changed = await self._database.write(
-            lambda conn: _deliver(conn, delivery, values, now, (self._book, self._traces), evidence)
+            lambda conn: _deliver(
+                conn, delivery, values, now, (self._book, self._traces), evidence
+            ),
+            brief=len(delivery.mailbox_ids) <= _BRIEF,
         )
         for folder, modseq in changed:
             self._wakeups.folder_changed(folder, modseq)
@@ -379,7 +386,7 @@ class StoredMailboxes:
                 _set_seen(conn, folder, reader, [uid], seen=True, modseq=modseq)
             return FolderRow(uid, flags, modseq, at, size, message.id)
 
-        row = await self._database.write(work)
+        row = await self._database.write(work, brief=True)
         self._wakeups.folder_changed(folder, row.modseq)
         return row
 
@@ -424,7 +431,8 @@ class StoredMailboxes:
         """Change flags of existing messages under one new modseq."""
         most = _ANY_MODSEQ if unchanged_since is None else unchanged_since
         changes = await self._database.write(
-            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags, most)
+            lambda conn: _store_flags(conn, folder, reader, uids, operation, flags, most),
+            brief=len(uids) <= _BRIEF,
         )
         if changes.rows:
             self._wakeups.folder_changed(folder, changes.highestmodseq)

@@ -43,7 +43,12 @@ class PostgresDatabase:
         async with self._snapshot.connect() as connection:
             return await connection.run_sync(work)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        brief: bool = False,  # noqa: ARG002 - the server runs them side by side
+    ) -> T:
         """Run a unit of work in a transaction of its own."""
         for attempt in range(_TRIES):
             try:

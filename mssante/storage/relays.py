@@ -85,7 +85,7 @@ class StoredRelays:
     async def order(self, orders: Sequence[RelayOrder]) -> None:
         """Keep new orders."""
         rows = [self._new_row(order) for order in orders]
-        await self._database.write(lambda conn: _ADD.do(conn, rows))
+        await self._database.write(lambda conn: _ADD.do(conn, rows), brief=True)
 
     async def census(self) -> tuple[int, int, int | None]:
         """How many orders are due, how many are held, and when the oldest due one was accepted
@@ -145,7 +145,7 @@ class StoredRelays:
             if entry is not None:
                 audit.record(conn, now, entry)
 
-        await self._database.write(work)
+        await self._database.write(work, brief=True)
         if not order.untold:
             self._carried.pop(order.id, None)
 
@@ -161,7 +161,7 @@ class StoredRelays:
             )
             audit.record(conn, now, entry)
 
-        await self._database.write(work)
+        await self._database.write(work, brief=True)
         self._carried.pop(order_id, None)
 
     def release(self, order_id: OpaqueId) -> None:

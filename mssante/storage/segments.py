@@ -33,6 +33,8 @@ SEGMENT_BYTES: Final = 256 * 1024 * 1024
 _NAME: Final = re.compile(r"[a-z0-9]{1,32}-[0-9]{8}\Z")
 _OPEN_FILES: Final = 64
 _IOV_MAX: Final = 512
+_GATHERING_SECONDS: Final = 0.005
+"""How long a batch gathers at most while the loop is busy."""
 _LARGEST_BATCH: Final = 64
 
 
@@ -152,7 +154,10 @@ class SegmentBlobs:
         self._open_files: OrderedDict[str, FileIO] = OrderedDict()
         self._opening = threading.Lock()
         self._thread: GroupThread[bytes, BlobRef] = GroupThread(
-            f"segments of {folder.name}", self._put, largest=_LARGEST_BATCH
+            f"segments of {folder.name}",
+            self._put,
+            within=_GATHERING_SECONDS,
+            largest=_LARGEST_BATCH,
         )
 
     async def put(self, content: bytes) -> BlobRef:

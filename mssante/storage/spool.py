@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.kernel.clock import Clock, from_milliseconds, to_milliseconds
-from mssante.kernel.opaque import OpaqueId, id_text, new_id
+from mssante.kernel.opaque import OpaqueId, id_text, new_ordered_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry, Wish
 from mssante.mail.ports import BlobUnreadable
@@ -163,7 +163,9 @@ class StoredSpool:
         if record is not None:
             self._journal.done(record)
             return
-        await self._database.write(lambda conn: conn.execute(_DELETE, {"entry": entry_id}) and None)
+        await self._database.write(
+            lambda conn: conn.execute(_DELETE, {"entry": entry_id}) and None, brief=True
+        )
         self._carried.discard(entry_id)
 
     async def defer(self, entry_id: OpaqueId, delay: timedelta, why: str) -> None:
@@ -190,7 +192,7 @@ class StoredSpool:
     async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
         accepted_at = to_milliseconds(self._clock.now())
         record = await self._journal.accept(
-            new_id(), accepted_at, encode_envelope(envelope), content
+            new_ordered_id(accepted_at), accepted_at, encode_envelope(envelope), content
         )
         self._journaled[record.id] = record
         return SpoolEntry(record.id, from_milliseconds(accepted_at), envelope, record.blob)
@@ -224,7 +226,7 @@ class StoredSpool:
                     ),
                 )
 
-        await self._database.write(work)
+        await self._database.write(work, brief=True)
         if record is not None:
             del self._journaled[entry_id]
             self._journal.done(record)
@@ -240,7 +242,7 @@ class StoredSpool:
             conn.execute(delete(JOURNAL_MARK))
             conn.execute(insert(JOURNAL_MARK), {"number": 1, "segment": first})
 
-        await self._database.write(work)
+        await self._database.write(work, brief=True)
         self._mark = first
 
     def _intact(self, record: Record) -> bool:

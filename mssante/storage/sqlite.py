@@ -1,34 +1,32 @@
 """A SQLite database shared by several processes.
 
-Reads run at once, in the event loop, on one held connection. Writes go to a thread that gathers
-them and commits each batch with one sync; processes take turns by `flock`, whose waiters queue in
-the kernel, because SQLite's own busy handler sleeps and lets some starve (docs/decisions/0001).
+Reads run at once, in the event loop, on one held connection. Writes gather, and each batch is
+committed with one sync: see `sqlite_writer`.
 """
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from mssante.storage import audit
-from mssante.storage.grouping import GroupThread
 from mssante.storage.schema.audit import AuditTables
+from mssante.storage.sqlite_writer import (
+    BUSY_MILLISECONDS,
+    SqliteWriter,
+    driver_connection,
+    lock_path,
+)
 
 T = TypeVar("T")
-_Work = Callable[[Connection], object]
 
-_BUSY_MILLISECONDS: Final = 10_000
-"""Only for the moments that the lock does not cover: a checkpoint, or another program's look."""
 _CHECKPOINT_MILLISECONDS: Final = 100
 """How long the other writers wait at most because a reader is in the way of emptying the log."""
-_LARGEST_BATCH: Final = 128
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -46,7 +44,7 @@ def sqlite_engine(path: Path) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in (
-        f"busy_timeout = {_BUSY_MILLISECONDS}",
+        f"busy_timeout = {BUSY_MILLISECONDS}",
         "journal_mode = WAL",
         "synchronous = FULL",  # each commit reaches the disk
         "foreign_keys = ON",
@@ -67,17 +65,11 @@ class SqliteDatabase:
             raise FileNotFoundError(
                 f"{path} does not exist: run `mssante init` or `mssante db upgrade`"
             )
-        self._tables = tables
+        self._path = path
         self._engine = sqlite_engine(path)
         self._reader = self._engine.connect()
-        self._reader_raw = _raw(self._reader)
-        self._writer = self._engine.connect()
-        self._writer_raw = _raw(self._writer)
-        self._lock_path = f"{path}.lock"
-        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._thread: GroupThread[_Work, object] = GroupThread(
-            f"writer of {path.name}", self._commit, largest=_LARGEST_BATCH
-        )
+        self._reader_raw = driver_connection(self._reader)
+        self._writer = SqliteWriter(self._engine, path, tables)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a short read in one snapshot, here and now."""
@@ -91,9 +83,9 @@ class SqliteDatabase:
         finally:
             self._reader_raw.execute("COMMIT")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Run a unit of work; durable on return."""
-        return cast("T", await self._thread.submit(work))
+        return cast("T", await self._writer.write(work, brief=brief))
 
     async def empty_wal(self) -> bool:
         """Move the write-ahead log into the file and cut it: what was deleted is overwritten in the
@@ -106,11 +98,11 @@ class SqliteDatabase:
 
     def _empty_wal(self) -> bool:
         # A descriptor and a connection of its own: the lock must hold off our writer thread, too.
-        lock = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(lock_path(self._path), os.O_RDWR | os.O_CLOEXEC)
         try:
             with self._engine.connect() as connection:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                raw = _raw(connection)
+                raw = driver_connection(connection)
                 raw.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_MILLISECONDS}")
                 busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 return not busy
@@ -119,39 +111,6 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Finish waiting writes and close."""
-        await self._thread.close()
+        await self._writer.close()
         self._reader.close()
-        self._writer.close()
         self._engine.dispose()
-        os.close(self._lock)
-
-    def _commit(self, batch: Sequence[_Work]) -> Sequence[object | BaseException]:
-        try:
-            with self._transaction():
-                return [work(self._writer) for work in batch]
-        except Exception as failure:  # noqa: BLE001 - handed to who waits for it
-            if len(batch) == 1:
-                return [failure]
-        return [outcome for work in batch for outcome in self._commit([work])]
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            self._writer_raw.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                audit.flush(self._writer, self._tables)
-                self._writer_raw.execute("COMMIT")
-            except BaseException:
-                audit.forget(self._writer)
-                if self._writer_raw.in_transaction:
-                    self._writer_raw.execute("ROLLBACK")
-                raise
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-def _raw(connection: Connection) -> sqlite3.Connection:
-    driver: Any = connection.connection.driver_connection
-    return cast("sqlite3.Connection", driver)

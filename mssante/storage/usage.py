@@ -65,7 +65,7 @@ class StoredUsage:
                 _TAKE[use].do(conn, {**row, "taken": taken})
             return taken
 
-        return await self._database.write(work)
+        return await self._database.write(work, brief=True)
 
     async def lines(self, hour: int) -> list[UsageLine]:
         """All of an hour, by subject."""

@@ -14,6 +14,7 @@ from mssante.kernel.opaque import new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
 from mssante.storage import versions, spool as spool_module
+from mssante.storage.grouping import Errands
 from mssante.storage.journal import Journal
 from mssante.storage.schema.spool import SPOOL
 from mssante.storage.segments import SegmentBlobs
@@ -256,14 +257,23 @@ async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_ye
 ):
     monkeypatch.setattr("mssante.storage.segments.SEGMENT_BYTES", 1)  # each batch a segment
     journal = Journal(tmp_path, "w0", keyring)
-    journal._thread._largest = 1
-    tasks = [asyncio.create_task(journal.accept(new_id(), 0, b"e", b"body")) for _ in range(2)]
-    await asyncio.sleep(0)
-    while len(list(tmp_path.glob("w0-*"))) < 2:
-        time.sleep(0.01)  # the loop stands still: both are on the disk and no task knows of it
+    await journal.accept(new_id(), 0, b"e", b"body")
+    asked = []
+    monkeypatch.setattr(
+        Errands, "ask", lambda self, loop, errand, answer: asked.append((errand, answer))
+    )
+    task = asyncio.create_task(journal.accept(new_id(), 0, b"e", b"body"))
+    while not asked:
+        await asyncio.sleep(0)
+    ((errand, answer),) = asked
+    outcome = errand()  # the record is on the disk, and no task knows of it
 
+    assert len(list(tmp_path.glob("w0-*"))) == 2
     assert journal.first_live_segment(1) == 1
-    await asyncio.gather(*tasks)
+    assert journal.first_live_segment(2) == 2
+    answer(outcome)
+    await task
+    monkeypatch.undo()
     await journal.close()
 
 
@@ -276,7 +286,7 @@ async def test_a_spool_that_fails_in_between_hands_out_the_same_entries_later(
     await first.finish(entries[0].id)
     spool = await start()
 
-    async def broken(work):
+    async def broken(work, *, brief=False):
         raise OSError(5, "Input/output error")
 
     for verb in ("write", "read"):
