@@ -29,6 +29,8 @@ from mssante.settings import Listener, Role, Settings
 from mssante.storage import trust_files
 from mssante.trust.anchors import Unreadable
 
+_GARBAGE: Final = 10_000
+"""New objects that may be cycles, before the youngest are searched."""
 _LOG: Final = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -112,6 +114,8 @@ class Supervisor:
             ready_read, ready_write = os.pipe()
             gc.collect()
             gc.freeze()  # what is loaded now is shared with the workers, and never scanned again
+            # What comes goes again without its help: it is for the few cycles, and may come late.
+            gc.set_threshold(_GARBAGE, 20, 50)
             for slot in self._slots:
                 self._start(slot, ready_write, pause=0.0)
             self._wait_ready(ready_read, announce)

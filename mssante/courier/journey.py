@@ -8,12 +8,12 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.courier.events import CourierEvents, Unheard
@@ -145,28 +145,20 @@ class Journey:
         plan = await self.clerk.plan(
             entry, opened.documents, routed.mailboxes, sender, opened.passage.reach
         )
-        # All come to their end before any's failure is told: nothing runs on beside a retry.
-        delivered, outcomes, relayed = await asyncio.gather(
-            self._deliver(
-                _Sending(
-                    entry,
-                    opened,
-                    routed,
-                    self.policy.correspondence(entry, sender, read),
-                    party,
-                    sender,
-                ),
-                plan,
-            ),
-            self._file(entry, plan),
-            self._relay(entry, opened, routed, sender, spool.relays),
-            return_exceptions=True,
+        sending = _Sending(
+            entry, opened, routed, self.policy.correspondence(entry, sender, read), party, sender
         )
-        for failure in (delivered, relayed):
-            if isinstance(failure, BaseException):
-                raise failure
-        if isinstance(outcomes, BaseException):
-            raise outcomes
+        outcomes: tuple[FilingOutcome, ...] = ()
+
+        async def file() -> None:
+            nonlocal outcomes
+            outcomes = await self._file(entry, plan)
+
+        await _side_by_side(
+            self._deliver(sending, plan),
+            file() if plan.documents else None,
+            self._relay(entry, opened, routed, sender, spool.relays) if routed.remote else None,
+        )
         told = _Told(entry, opened, routed, plan, sender, spool.relays)
         await self._report(told, outcomes)
         await self._notify(told, statuses_of(entry, routed, plan.withheld, _untold(opened, routed)))
@@ -334,8 +326,7 @@ class Journey:
 
     async def _file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
         outcomes = await self.clerk.file(entry, plan)
-        if outcomes:
-            self.events.filed(entry, outcomes)
+        self.events.filed(entry, outcomes)
         return outcomes
 
     async def _relay(
@@ -346,8 +337,6 @@ class Journey:
         sender: Mailbox | None,
         relays: RelayQueue,
     ) -> None:
-        if not routed.remote:
-            return
         signature = await _call(entry.blob.length > _ON_A_THREAD, self._signature, opened)
         prefix = relayed_trace(entry, self.operator.domain) + signature
         orders = orders_of(
@@ -486,6 +475,17 @@ async def _call(
     if aside:
         return await asyncio.to_thread(work, *arguments, **options)
     return work(*arguments, **options)
+
+
+async def _side_by_side(*works: Coroutine[Any, Any, None] | None) -> None:
+    """Do all, then tell the first failure: nothing runs on beside a retry."""
+    asked = [work for work in works if work is not None]
+    if len(asked) == 1:
+        await asked[0]
+        return
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 def _waiting(mailboxes: Sequence[Mailbox]) -> int:

@@ -13,10 +13,6 @@ class DocumentStore(Protocol):
     return what was recorded. They return when the change is durable.
     """
 
-    async def recorded(self, spool_id: OpaqueId) -> dict[int, Recorded]:
-        """The recorded effects of one message, by index."""
-        ...
-
     async def deposit(self, deposit: Deposit) -> Recorded:
         """File a document by :func:`mssante.dmp.deposit.decide`, or hold it when that refuses.
 

@@ -103,15 +103,7 @@ class Clerk:
 
     async def file(self, entry: SpoolEntry, plan: FilingPlan) -> tuple[FilingOutcome, ...]:
         """File or hold each document of a plan; one whose effect is recorded is left alone."""
-        if not plan.documents:
-            return ()
-        recorded = await self.documents.recorded(entry.id)
-        return tuple(
-            [
-                recorded.get(planned.found.index) or await self._carry_out(entry, plan, planned)
-                for planned in plan.documents
-            ]
-        )
+        return tuple([await self._carry_out(entry, plan, planned) for planned in plan.documents])
 
     async def _withheld(
         self, found: Sequence[FoundDocument], recipients: Sequence[Mailbox]

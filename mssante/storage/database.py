@@ -5,7 +5,7 @@ run: on SQLite, reads at once in the event loop on a held connection and writes 
 on PostgreSQL, both over an asynchronous driver.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -18,6 +18,18 @@ class Database(Protocol):
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a short read in one consistent snapshot."""
+        ...
+
+    async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
+        """Run a short read that is asked again and again of a database that seldom changes.
+
+        The answer is as fresh as that of `read`, but where that is cheap to know it is kept from one
+        change of the database to the next. It must not be changed by who gets it.
+
+        Args:
+            key: stands for what is asked; the same key, the same question.
+            work: reads through the connection that it is given.
+        """
         ...
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:

@@ -250,7 +250,9 @@ class StoredDirectory:
 
     async def mailbox_by_address(self, address: Address) -> Mailbox | None:
         """See the port."""
-        return await self._database.read(lambda conn: mailbox_by_address(conn, address))
+        return await self._database.read_lasting(
+            ("mailbox", address.key), lambda conn: mailbox_by_address(conn, address)
+        )
 
     async def mailboxes(self, ids: Collection[OpaqueId]) -> dict[OpaqueId, Mailbox]:
         """See the port."""
@@ -258,7 +260,10 @@ class StoredDirectory:
 
     async def is_local_domain(self, domain: str) -> bool:
         """See the port."""
-        return await self._database.read(lambda conn: is_local_domain(conn, domain))
+        name = domain.lower()
+        return await self._database.read_lasting(
+            ("domain", name), lambda conn: is_local_domain(conn, name)
+        )
 
     async def patient(self, patient_id: OpaqueId) -> Patient | None:
         """See the port."""
@@ -270,7 +275,9 @@ class StoredDirectory:
 
     async def organisation(self, organisation_id: OpaqueId) -> Organisation | None:
         """See the port."""
-        return await self._database.read(lambda conn: organisation(conn, organisation_id))
+        return await self._database.read_lasting(
+            ("organisation", organisation_id), lambda conn: organisation(conn, organisation_id)
+        )
 
     async def list_mailboxes(self, *, after: str = "", limit: int = 1000) -> list[Mailbox]:
         """See the port."""

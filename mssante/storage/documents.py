@@ -75,9 +75,11 @@ _VERSION_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
 )
 
 # Built once: making a statement costs more than running it.
-_EFFECT_ROWS: Final = select(EFFECT).where(EFFECT.c.spool_id == bindparam("spool"))
-_EFFECTS_OF: Final = Prepared(_EFFECT_ROWS)
-_EFFECT: Final = Prepared(_EFFECT_ROWS.where(EFFECT.c.place == bindparam("index")))
+_EFFECT: Final = Prepared(
+    select(EFFECT).where(
+        EFFECT.c.spool_id == bindparam("spool"), EFFECT.c.place == bindparam("index")
+    )
+)
 _OPEN_RECORD: Final = Prepared(
     sqlite_insert(PATIENT_RECORD).on_conflict_do_nothing(),
     postgresql=postgres_insert(PATIENT_RECORD).on_conflict_do_nothing(),
@@ -127,11 +129,6 @@ class StoredDocuments:
         self._database = database
         self._blobs = blobs
         self._clock = clock
-
-    async def recorded(self, spool_id: OpaqueId) -> dict[int, Recorded]:
-        """The recorded effects of one message, by index."""
-        rows = await self._database.read(lambda conn: _EFFECTS_OF.all(conn, {"spool": spool_id}))
-        return {row.place: recorded_of_row(row) for row in rows}
 
     async def deposit(self, deposit: Deposit) -> Recorded:
         """File a document, or hold it when the decision refuses."""

@@ -6,7 +6,7 @@ inserted a moment earlier) is run again from its start, as `Database.write` allo
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
@@ -42,6 +42,14 @@ class PostgresDatabase:
         """Run a read in one snapshot."""
         async with self._snapshot.connect() as connection:
             return await connection.run_sync(work)
+
+    async def read_lasting(
+        self,
+        key: Hashable,  # noqa: ARG002 - only the server knows whether an answer still holds
+        work: Callable[[Connection], T],
+    ) -> T:
+        """Run a read."""
+        return await self.read(work)
 
     async def write(
         self,

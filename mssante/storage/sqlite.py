@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -25,6 +25,8 @@ from mssante.storage.sqlite_writer import (
 
 T = TypeVar("T")
 
+_MOST_KEPT: Final = 10_000
+"""Answers kept at a time, a few hundred octets each."""
 _CHECKPOINT_MILLISECONDS: Final = 100
 """How long the other writers wait at most because a reader is in the way of emptying the log."""
 
@@ -70,6 +72,9 @@ class SqliteDatabase:
         self._reader = self._engine.connect()
         self._reader_raw = driver_connection(self._reader)
         self._writer = SqliteWriter(self._engine, path, tables)
+        self._kept: dict[Hashable, object] = {}
+        """Answers of the version of the file that SQLite called `_kept_of`."""
+        self._kept_of = -1
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a short read in one snapshot, here and now."""
@@ -82,6 +87,18 @@ class SqliteDatabase:
             return work(self._reader)
         finally:
             self._reader_raw.execute("COMMIT")
+
+    async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
+        """Run a read whose answer is kept until anybody commits anything to this file."""
+        (version,) = self._reader_raw.execute("PRAGMA data_version").fetchone()
+        kept = self._kept
+        if version != self._kept_of or len(kept) >= _MOST_KEPT:
+            kept.clear()
+            self._kept_of = version
+        if key not in kept:
+            # What a commit in this moment brings is kept under the version before: not for long.
+            kept[key] = self.read_now(work)
+        return cast("T", kept[key])
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Run a unit of work; durable on return."""
