@@ -6,6 +6,7 @@ one customer usually holds whole.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -101,6 +102,7 @@ class Throttle:
         return failures
 
 
+@lru_cache(maxsize=4096)
 def network_of(peer: str) -> str:
     """What counts as one peer: the IPv4 address, or the /64 of an IPv6 address.
 

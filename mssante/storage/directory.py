@@ -242,11 +242,15 @@ class StoredDirectory:
 
     async def account_by_login(self, login: str) -> Account | None:
         """See the port."""
-        return await self._database.read(lambda conn: account_by_login(conn, login))
+        return await self._database.read_lasting(
+            ("account", login), lambda conn: account_by_login(conn, login)
+        )
 
     async def mailboxes_of(self, account_id: OpaqueId) -> list[MailboxAccess]:
         """See the port."""
-        return await self._database.read(lambda conn: mailboxes_of(conn, account_id))
+        return await self._database.read_lasting(
+            ("mailboxes of", account_id), lambda conn: mailboxes_of(conn, account_id)
+        )
 
     async def mailbox_by_address(self, address: Address) -> Mailbox | None:
         """See the port."""
