@@ -1,6 +1,6 @@
 """Bytes to a document that can be filed, or the word for why not."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Final
 
 from mssante.filing.limits import InspectLimits
@@ -85,14 +85,14 @@ def _characters(document: ClinicalDocument, metadata: EntryMetadata) -> int:
 
 def text_length(value: EntryMetadata | SubmissionSet) -> int:
     """Characters of all texts in metadata."""
-    return _text_length(asdict(value))
+    return _text_length(value)
 
 
 def _text_length(value: object) -> int:
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, dict):
-        return sum(map(_text_length, value.values()))
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return sum(map(_text_length, value))
+    if is_dataclass(value):
+        return sum(_text_length(getattr(value, field.name)) for field in fields(value))
     return 0

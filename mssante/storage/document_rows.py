@@ -1,8 +1,8 @@
 """Rows of the DMP database to values and back. Metadata is JSON; what decides stands in columns."""
 
 import json
-from dataclasses import asdict
-from typing import Any
+from dataclasses import fields
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -24,8 +24,17 @@ from mssante.wire.xds.model import Author, AvailabilityStatus, Coded, EntryMetad
 
 def to_json(value: object) -> str:
     """Compact JSON of a dataclass, or of a list of texts."""
-    plain = value if isinstance(value, list) else asdict(value)  # type: ignore[call-overload]
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
+
+
+def _fields_of(value: object) -> dict[str, object]:
+    """A dataclass as JSON writes it; `asdict` would copy all that is in it."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+
+
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=_fields_of, check_circular=False
+)
 
 
 def opaque(value: bytes | None) -> OpaqueId | None:

@@ -5,12 +5,13 @@ crash in between leaves ciphertext without a key. The decision is taken inside t
 what the record holds at that moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     bindparam,
     delete,
@@ -93,7 +94,22 @@ _VERSIONS: Final = select(*_VERSION_COLUMNS)
 _KNOWN_KEY: Final = Prepared(
     select(ENTRY.c.id).where(ENTRY.c.document_key == bindparam("key")).limit(1)
 )
+_BY_KEY: Final = Prepared(_VERSIONS.where(ENTRY.c.document_key == bindparam("key")))
 _BY_KEYS: Final = _VERSIONS.where(ENTRY.c.document_key.in_(bindparam("keys", expanding=True)))
+_BESIDE_ONE: Final = Prepared(
+    _VERSIONS.where(
+        ENTRY.c.patient_id == bindparam("patient"),
+        or_(
+            ENTRY.c.id.in_(
+                select(CLAIM.c.entry_id).where(
+                    CLAIM.c.patient_id == bindparam("patient"),
+                    CLAIM.c.document_key == bindparam("key"),
+                )
+            ),
+            ENTRY.c.set_key == bindparam("set"),
+        ),
+    )
+)
 _NEIGHBOURS: Final = _VERSIONS.where(
     ENTRY.c.patient_id == bindparam("patient"),
     or_(
@@ -241,7 +257,7 @@ def _lock_record(conn: Connection, patient_id: OpaqueId, at: int) -> None:
 
 def related(conn: Connection, new: Version) -> list[Version]:
     """The entries that bear on a deposit: see `decide`. The family is followed to its ends."""
-    found = _versions(conn, _BY_KEYS, {"keys": [new.key, *new.claims]})
+    found = _known(conn, new)
     family: dict[str, Version] = {
         key: version for key, version in found.items() if version.patient_id == new.patient_id
     }
@@ -253,24 +269,32 @@ def related(conn: Connection, new: Version) -> list[Version]:
     return list((found | family).values())
 
 
+def _known(conn: Connection, new: Version) -> dict[str, Version]:
+    """Whoever's: the document itself where it is filed, and what it claims to replace."""
+    if not new.claims:
+        return _by_key(_BY_KEY.all(conn, {"key": new.key}))
+    return _by_key(conn.execute(_BY_KEYS, {"keys": [new.key, *new.claims]}))
+
+
 def _neighbours(
     conn: Connection, patient_id: OpaqueId, versions: Sequence[Version]
 ) -> dict[str, Version]:
     """Of one patient: the set mates of versions, what they claim, who claims the same or them."""
     claimed = {key for version in versions for key in version.claims}
+    if len(versions) == 1 and not claimed:  # nearly always
+        only = versions[0]
+        one = {"patient": patient_id, "key": only.key, "set": only.set_key}
+        return _by_key(_BESIDE_ONE.all(conn, one))
     parameters = {
         "patient": patient_id,
         "keys": list(claimed.union(version.key for version in versions)),
         "sets": list({version.set_key for version in versions if version.set_key is not None}),
         "claimed": list(claimed),
     }
-    return _versions(conn, _NEIGHBOURS, parameters)
+    return _by_key(conn.execute(_NEIGHBOURS, parameters))
 
 
-def _versions(
-    conn: Connection, statement: Select[Any], parameters: Mapping[str, object]
-) -> dict[str, Version]:
-    rows = conn.execute(statement, parameters)
+def _by_key(rows: Iterable[Row[Any]]) -> dict[str, Version]:
     return {row.document_key: version_of_row(row) for row in rows}
 
 

@@ -241,15 +241,13 @@ def _check_signing_certificate(signer: SignerInfo, certificate: x509.Certificate
 def _verify_attributes(signer: SignerInfo, certificate: x509.Certificate) -> None:
     """The signature covers the DER of the attributes, however they were encoded."""
     assert signer.signed_octets is not None
-    canonical = _sorted(signer.signed_octets)
-    if canonical != signer.signed_octets:
-        try:
-            _verify_octets(signer, signer.signed_octets, certificate)
-        except SignatureInvalid:
-            pass
-        else:
-            return
-    _verify_octets(signer, canonical, certificate)
+    try:
+        _verify_octets(signer, signer.signed_octets, certificate)
+    except SignatureInvalid:
+        canonical = _sorted(signer.signed_octets)
+        if canonical == signer.signed_octets:
+            raise
+        _verify_octets(signer, canonical, certificate)
 
 
 def _sorted(attributes: bytes) -> bytes:
