@@ -5,6 +5,7 @@ processes read all of them. A crash can leave unreferenced bytes at a segment's 
 ciphertext without a key, and harmless.
 """
 
+import contextlib
 import os
 import re
 import threading
@@ -36,6 +37,11 @@ _IOV_MAX: Final = 512
 _GATHERING_SECONDS: Final = 0.005
 """How long a batch gathers at most while the loop is busy."""
 _LARGEST_BATCH: Final = 64
+_AHEAD: Final = bytes(1024 * 1024)
+"""Zeros written ahead of what is appended. A sync of what overwrites them has no change of the file's size
+to make durable, which costs the file system a commit of its own journal: it takes half the time."""
+_SMALL: Final = 64 * 1024
+"""Octets of a batch; where they are more, the zeros would cost what they spare."""
 
 
 class SegmentWriter:
@@ -48,6 +54,8 @@ class SegmentWriter:
         self._descriptor = -1
         self._name = ""
         self._size = 0
+        self._written = 0
+        """Octets of the file, zeros ahead included."""
 
     def append(self, pieces: Sequence[bytes]) -> tuple[str, int]:
         """Write byte strings one behind the other and sync them: durable on return.
@@ -62,6 +70,7 @@ class SegmentWriter:
         start = self._size
         try:
             end = _write_all(self._descriptor, pieces, start)
+            self._write_ahead(start, end)
         except OSError:
             self._take_back(start)
             raise
@@ -76,18 +85,30 @@ class SegmentWriter:
         self._size = end
         return self._name, start
 
+    def _write_ahead(self, start: int, end: int) -> None:
+        if end <= self._written:
+            return
+        self._written = end
+        if end - start <= _SMALL:
+            with contextlib.suppress(OSError):  # what had to be written has found its place
+                self._written = _write_all(self._descriptor, [_AHEAD], end)
+
     def _take_back(self, start: int) -> None:
         """Give back what a refused write took: on a full disk each attempt would fill it more, and
         a start would carry a message that was refused.
         """
         try:
             os.ftruncate(self._descriptor, start)
+            self._written = start
         except OSError:  # nothing is appended behind bytes of unknown state
             self.close()
 
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:
+            if self._written > self._size:
+                with contextlib.suppress(OSError):  # zeros harm nobody
+                    os.ftruncate(self._descriptor, self._size)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -99,7 +120,7 @@ class SegmentWriter:
         self._name = segment_name(self._owner, number)
         path = self._folder / self._name
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._size = 0
+        self._size = self._written = 0
         sync_folder(self._folder)
 
 

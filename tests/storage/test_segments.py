@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mssante.mail.ports import BlobUnreadable
 from mssante.storage.encryption import CHUNK, KeyUnavailable, Keyring, Tampered, create_keys
-from mssante.storage.segments import SegmentBlobs
+from mssante.storage.segments import SegmentBlobs, SegmentWriter
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
@@ -134,3 +134,46 @@ async def test_bytes_that_no_row_names_are_without_their_key(blobs, tmp_path):
 
     assert ref.wrapped_key not in path.read_bytes()
     assert blobs.key_of(ref) not in path.read_bytes()
+
+
+def test_zeros_go_ahead_of_small_batches_and_end_with_the_file(tmp_path):
+    writer = SegmentWriter(tmp_path, "w0")
+    name, first = writer.append([b"one"])
+    size = (tmp_path / name).stat().st_size
+    _, second = writer.append([b"two", b"three"])
+
+    assert (first, second) == (0, 3)
+    assert size > 1_000_000
+    assert (tmp_path / name).stat().st_size == size  # a sync has no new size to make durable
+    assert (tmp_path / name).read_bytes().rstrip(b"\0") == b"onetwothree"
+    writer.close()
+    assert (tmp_path / name).read_bytes() == b"onetwothree"
+
+
+def test_large_batches_come_without_zeros_ahead(tmp_path):
+    writer = SegmentWriter(tmp_path, "w0")
+    name, _ = writer.append([bytes(200_000)])
+
+    assert (tmp_path / name).stat().st_size == 200_000
+    writer.close()
+
+
+def test_no_room_for_zeros_is_no_reason_to_refuse(tmp_path, monkeypatch):
+    real = os.pwritev
+
+    def full(fd, pieces, offset):
+        if offset + sum(map(len, pieces)) > 4096:
+            raise OSError(28, "No space left on device")
+        return real(fd, pieces, offset)
+
+    monkeypatch.setattr(os, "pwritev", full)
+    writer = SegmentWriter(tmp_path, "w0")
+
+    assert writer.append([b"one"])[1] == 0
+    name, second = writer.append([b"two"])
+    assert second == 3
+    assert (tmp_path / name).read_bytes() == b"onetwo"
+    with pytest.raises(OSError, match="No space"):
+        writer.append([bytes(5000)])
+    assert writer.append([b"three"])[1] == 6
+    writer.close()

@@ -645,7 +645,9 @@ class SmtpSession(SmtpConnection):
         await self._spend(Use.OCTETS, len(content))
         # A message whose end has come is kept even if its client goes away now.
         task = self._finish_anyway(self._accept(envelope, content))
-        entry = await asyncio.shield(task)
+        waiting = asyncio.shield(task)
+        task.add_done_callback(self._hand_over)
+        entry = await waiting
         self._empty.renew()
         await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
@@ -655,11 +657,16 @@ class SmtpSession(SmtpConnection):
         meters = self._shared.meters
         meters.accept_seconds.observe(self.loop.time() - began)
         meters.accepted[self._witnessed().service].add()
-        try:
-            self._shared.on_accepted(entry)
-        except Exception as error:  # noqa: BLE001 (accepted is accepted: the spool hands it out later)
-            await self.handle_exception(error)
         return entry
+
+    def _hand_over(self, accepting: "asyncio.Task[SpoolEntry]") -> None:
+        """Let the message's journey begin, whether or not its client still waits.
+
+        In a later round of the loop than the one in which who waits goes on: its reply goes out at
+        the end of that, before the journey takes the processor.
+        """
+        if not accepting.cancelled() and accepting.exception() is None:
+            self.loop.call_soon(self._shared.on_accepted, accepting.result())
 
     def _tls_text(self) -> str:
         """Protocol and cipher, for the Received field."""
