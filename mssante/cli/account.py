@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.passwords import Passwords, PasswordUnusable, draw_password
-from mssante.app import argon2_cost
 from mssante.cli.instance import (
     Instance,
     act,
@@ -16,6 +15,7 @@ from mssante.cli.instance import (
 )
 from mssante.cli.mailbox import by_address
 from mssante.cli.output import CommandFailed, JsonOption, note, show
+from mssante.composition.access import argon2_cost
 from mssante.directory.model import Account
 from mssante.directory.ports import Grant
 

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import typer
 
-from mssante.app import Stores, open_stores
 from mssante.cli.output import CommandFailed
+from mssante.composition.stores import Stores, open_stores
 from mssante.directory.ports import Act
 from mssante.directory.registration import Registration
 from mssante.kernel.ins import Ins

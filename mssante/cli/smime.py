@@ -15,7 +15,6 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from mssante.app import mailbox_keys
 from mssante.cli.instance import (
     Instance,
     act,
@@ -25,6 +24,7 @@ from mssante.cli.instance import (
 )
 from mssante.cli.mailbox import by_address
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.composition.smime import mailbox_keys
 from mssante.directory.model import Mailbox, MailboxType
 from mssante.kernel.clock import SystemClock
 from mssante.mail.smime import holder_of

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mssante.app import open_stores
+from mssante.composition.stores import open_stores
 from mssante.kernel.address import Address
 from mssante.settings import load
 from mssante.trust import pki
