@@ -4,7 +4,7 @@ from typing import Final
 
 import typer
 
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import JsonOption, note, show_all
 from mssante.composition.stores import layout_of
 from mssante.settings import load

@@ -11,11 +11,12 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.cli.arguments import config_path
 from mssante.cli.dmp_check import FILE_LIMIT, check_content, document_record
 from mssante.cli.dmp_export import exported, write_private
-from mssante.cli.instance import Instance, config_path, open_instance
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
-from mssante.cli.patient import OidOption, by_ins
+from mssante.cli.patient_choice import OidOption, by_ins
 from mssante.dmp.model import Entry, HeldDocument
 from mssante.filing.causes import DETAILS, WORDS
 from mssante.kernel.clock import from_milliseconds

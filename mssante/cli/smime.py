@@ -15,13 +15,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from mssante.cli.instance import (
-    Instance,
-    act,
-    config_path,
-    open_instance,
-    read_secret_argument,
-)
+from mssante.cli.arguments import config_path, read_secret_argument
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.mailbox import by_address
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.composition.smime import mailbox_keys
