@@ -22,6 +22,7 @@ from mssante.filing.causes import DETAILS, WORDS
 from mssante.kernel.clock import from_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text, new_id, parse_id
 from mssante.storage.audit import StoredAuditLog
+from mssante.storage.files import read_file
 from mssante.wire.xdm.writer import ArchiveTooLarge
 from mssante.wire.xds.model import AvailabilityStatus
 
@@ -63,12 +64,7 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Read a file and say what is wrong with it, without filing it."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_LIMIT + 1)
-    except OSError as error:
-        raise CommandFailed(f"cannot read {file}: {error.strerror}") from None
-    checked = check_content(content)
+    checked = check_content(read_file(file, FILE_LIMIT))
     if json:
         show(checked, as_json=True)
     else:
