@@ -1,30 +1,39 @@
 """What a worker shows to others and whom it believes: loaded again when the files change."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
+from mssante.composition.smime import mail_trust
 from mssante.renewal import Renewable
 from mssante.servers.metrics import Meters
 from mssante.servers.tls import server_context
 from mssante.settings import Settings
 from mssante.storage import trust_files
+from mssante.trust.anchors import Trust, Unreadable
+from mssante.trust.mailbox_keys import MailboxKeys
 from mssante.trust.peer_tls import PeerTls
 from mssante.trust.peers import PeerJudge, PeerPolicy
 from mssante.trust.tls import OnHandshake
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Certificates:
     """The certificates of one worker."""
 
-    def __init__(self, settings: Settings, meters: Meters) -> None:
+    def __init__(self, settings: Settings, keys: MailboxKeys, meters: Meters) -> None:
         """Args:
         settings: name the files.
+        keys: of the mailboxes, with the authority that certifies them.
         meters: where handshakes are counted.
 
         Raises:
-            Unreadable, OSError: a file cannot be used.
+            Unreadable, OSError: a file cannot be used, of those for TLS.
         """
         self._settings = settings
+        self._keys = keys
         tls = settings.tls
         self.members = server_context(
             tls.certificate, tls.key, on_handshake=partial(meters.handshake, "members")
@@ -43,6 +52,19 @@ class Certificates:
                 revocation_must_be_known=settings.trust.revocation == "hard",
             ),
         )
+        self.mail = self._first_mail_trust()
+        """Another object after each renewal."""
+
+    def _first_mail_trust(self) -> Trust:
+        try:
+            return mail_trust(self._settings, self._keys)
+        except (Unreadable, OSError) as error:
+            # Mail is carried all the same; what is signed is found unknown until they are right.
+            _LOG.error(
+                "the authorities for mail cannot be read, nobody's signature is believed",
+                extra={"why": str(error)},
+            )
+            return Trust(())
 
     def renewables(self, on_operators: Callable[[PeerTls], None]) -> list[Renewable]:
         """What is loaded again when its files change.
@@ -60,6 +82,9 @@ class Certificates:
             own = trust_files.peer_tls(settings, self._count_operators)
             return partial(self._renew_operators, own, on_operators)
 
+        def mail() -> Callable[[], None]:
+            return partial(self._renew_mail, mail_trust(settings, self._keys))
+
         def peers() -> Callable[[], None]:
             return partial(self.peers.renew, trust_files.peer_trust(settings))
 
@@ -75,11 +100,19 @@ class Certificates:
                 lambda: trust_files.peer_files(settings),
                 peers,
             ),
+            Renewable(
+                "authorities and revocation lists for mail",
+                lambda: trust_files.mail_files(settings),
+                mail,
+            ),
         ]
 
     def _renew_members(self) -> None:
         for context in (self.members, self.web):
             context.load_cert_chain(self._settings.tls.certificate, self._settings.tls.key)
+
+    def _renew_mail(self, trust: Trust) -> None:
+        self.mail = trust
 
     def _renew_operators(self, own: PeerTls, on_operators: Callable[[PeerTls], None]) -> None:
         self.operators = own

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from mssante.clients.clamd import Clamd
-from mssante.composition.smime import mail_trust
 from mssante.composition.stores import Stores
 from mssante.courier.events import CourierEvents
 from mssante.courier.journey import Journey, Operator
@@ -14,6 +13,7 @@ from mssante.mail.policy import Policy
 from mssante.mail.screening import AttachmentPolicy, Screening
 from mssante.mail.smime import SecureMail
 from mssante.settings import Settings
+from mssante.trust.anchors import Trust
 from mssante.trust.dkim_keys import read_dkim_key
 from mssante.trust.mailbox_keys import MailboxKeys
 from mssante.trust.validation import Validations
@@ -23,10 +23,13 @@ def journey_of(
     stores: Stores,
     policy: Policy,
     keys: MailboxKeys,
+    trust: Callable[[], Trust],
     on_ordered: Callable[[], None],
     events: CourierEvents,
 ) -> Journey:
-    """What carries each accepted message to mailboxes, records and the queue."""
+    """What carries each accepted message to mailboxes, records and the queue; `trust` gives whom mail
+    is believed as it is now.
+    """
     settings = stores.settings
     return Journey(
         operator=operator_of(settings),
@@ -40,7 +43,7 @@ def journey_of(
             source_id=f"{settings.operator.oid_arc}.1",
             sandbox=settings.operator.sandbox,
         ),
-        smime=SecureMail(keys, mail_trust(settings, keys), Validations()),
+        smime=SecureMail(keys, trust, Validations()),
         screening=screening_of(settings),
         limits=InspectLimits(),
         report_policy=settings.filing.report,

@@ -1,9 +1,12 @@
 """S/MIME: the mailboxes' keys with the authority that issues them, and whom mail is believed."""
 
+from dataclasses import replace
+
 from mssante.composition.stores import Stores
 from mssante.settings import Settings
+from mssante.storage import trust_files
+from mssante.trust.anchors import Trust
 from mssante.trust.mailbox_keys import MailboxKeys, read_authority
-from mssante.trust.trust_files import TrustFiles
 from mssante.wire.smime.signing_template import SignatureTemplate
 
 
@@ -30,8 +33,11 @@ def mailbox_keys(stores: Stores) -> MailboxKeys:
     return MailboxKeys(stores.mailbox_keys, authority, stores.clock)
 
 
-def mail_trust(settings: Settings, keys: MailboxKeys) -> TrustFiles:
-    """What is believed about the certificates of mail."""
-    smime = settings.smime
-    known = [keys.authority] if keys.authority is not None else []
-    return TrustFiles(smime.anchors, smime.revocation_lists, known)
+def mail_trust(settings: Settings, keys: MailboxKeys) -> Trust:
+    """Whom mail is believed, now; messages may leave out our own authority's certificate.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    known = () if keys.authority is None else (keys.authority,)
+    return replace(trust_files.mail_trust(settings), certificates=known)

@@ -46,16 +46,19 @@ class Worker:
         numbers = memory or Memory()
         meters = Meters(numbers.page(number))
         counting = CountingCourier(meters, stores.clock)
-        certificates = self._certificates = Certificates(stores.settings, meters)
+        policy, keys = policy_of(stores), mailbox_keys(stores)
+        certificates = self._certificates = Certificates(stores.settings, keys, meters)
         audit = StoredAuditLog(stores.databases["directory"], stores.clock)
         self._authenticator = authenticator_of(stores, audit, meters.signed_in)
-        policy, keys = policy_of(stores), mailbox_keys(stores)
         self._carrier = carrier_of(stores, lambda: certificates.operators, certificates.peers)
         self._relays = RelayCourier(
             relay_services(stores, self._carrier, counting), [spool.relays for spool in spools]
         )
         self.courier = Courier(
-            journey_of(stores, policy, keys, self._relays.ordered, counting), spools
+            journey_of(
+                stores, policy, keys, lambda: certificates.mail, self._relays.ordered, counting
+            ),
+            spools,
         )
         self.mailboxes = MailboxService(
             stores.mailboxes,

@@ -108,6 +108,25 @@ def peer_trust(settings: Settings) -> Trust:
     )
 
 
+def mail_files(settings: Settings) -> tuple[Path, ...]:
+    """Every file that `mail_trust` reads."""
+    return (*settings.smime.anchors, *settings.smime.revocation_lists)
+
+
+def mail_trust(settings: Settings) -> Trust:
+    """Whom we believe about the certificates of mail.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    # A list that was never made revokes nothing.
+    lists = [file for file in settings.smime.revocation_lists if file.exists()]
+    return Trust(
+        anchors=read_all(read_certificates, settings.smime.anchors),
+        revocation_lists=read_all(read_revocation_lists, lists),
+    )
+
+
 def list_policy(settings: Settings) -> ListPolicy:
     """What the signature of a white list must be.
 
