@@ -1,6 +1,6 @@
 """What is renewed while the server runs: certificates and keys, revocation lists, the white list.
 
-Every worker loads changed files, asked by a signal or on its own within a minute; what is broken
+Every worker loads changed files, asked by a signal or on its own within seconds; what is broken
 changes nothing. One worker fetches for all: the others read what it wrote.
 """
 
@@ -26,7 +26,7 @@ from mssante.wire.whitelist.reader import WhiteListRefused
 MAX_WHITE_LIST: Final = 50_000_000
 MAX_REVOCATION_LIST: Final = 32 << 20
 _LOG: Final = logging.getLogger(__name__)
-_LOOK_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 2.0
 """Between two looks at the files."""
 _FETCH_SECONDS: Final = 900.0
 """Between two looks at which revocation lists are due."""

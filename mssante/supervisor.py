@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mssante.app import Listening, check_stores, prepare, run_worker
+from mssante.composition.listeners import Listening
+from mssante.composition.process import run_worker
+from mssante.composition.smime import prepare
+from mssante.composition.stores import check_stores
 from mssante.servers.metrics import HEARTBEAT, STARTS, Counter, Memory
 from mssante.servers.service_manager import ServiceManager
 from mssante.settings import Listener, Role, Settings

@@ -32,7 +32,7 @@ from pathlib import Path
 import aioimaplib
 import make_samples
 
-from mssante.app import open_stores
+from mssante.composition.stores import open_stores
 from mssante.settings import load
 
 MSSANTE = Path(sys.executable).with_name("mssante")

@@ -6,88 +6,17 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli import (
-    account,
-    application,
-    audit,
-    config,
-    db,
-    dmp,
-    domain,
-    indicators,
-    init,
-    limits,
-    mailbox,
-    organisation,
-    patient,
-    patient_contact,
-    professional,
-    queue,
-    reload,
-    serve,
-    smime,
-    systemd,
-    trace,
-    trust,
-)
-from mssante.cli.instance import CONFIG_VARIABLE
-from mssante.cli.output import FAILED, CommandFailed, fail
-from mssante.directory.ports import Duplicate, Unknown
-from mssante.directory.registration import RegistrationError
-from mssante.kernel.ins import InsError
-from mssante.kernel.professionals import IdentifierError
-from mssante.kernel.reasons import Refusal
-from mssante.settings import SettingsError
-from mssante.storage.encryption import KeyUnavailable
-from mssante.storage.versions import WrongVersion
-from mssante.supervisor import StartFailed
-from mssante.trust.anchors import Unreadable
-from mssante.wire.whitelist.reader import WhiteListRefused
+from mssante.cli.arguments import CONFIG_VARIABLE
+from mssante.cli.commands import Commands
+from mssante.cli.output import FAILED, fail
 
 app: Final = typer.Typer(
     name="mssante",
     help="Secure health mail: an operator's server and its administration.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its traces show local values: passwords, INS
 )
-app.add_typer(account.app)
-app.add_typer(application.app)
-app.add_typer(audit.app)
-app.add_typer(config.app)
-app.add_typer(db.app)
-app.add_typer(dmp.app)
-app.add_typer(domain.app)
-app.add_typer(limits.app)
-app.add_typer(mailbox.app)
-app.add_typer(organisation.app)
-patient.app.add_typer(patient_contact.app)
-app.add_typer(patient.app)
-app.add_typer(professional.app)
-app.add_typer(queue.app)
-app.add_typer(smime.app)
-app.add_typer(systemd.app)
-app.add_typer(trust.app)
-app.command()(indicators.indicators)
-app.command()(init.init)
-app.command()(reload.reload)
-app.command()(serve.serve)
-app.command()(trace.trace)
-
-_EXPECTED: Final = (
-    CommandFailed,
-    Duplicate,
-    Unknown,
-    RegistrationError,
-    InsError,
-    IdentifierError,
-    Refusal,
-    KeyUnavailable,
-    StartFailed,
-    Unreadable,
-    WhiteListRefused,
-    WrongVersion,
-)
-"""What a command may run into; each message is written for the person who typed it."""
 
 
 @app.callback()
@@ -109,12 +38,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit."""
     try:
         app(config_first(sys.argv[1:] if arguments is None else arguments), prog_name="mssante")
-    except SettingsError as error:
-        for problem in error.problems:
-            fail(f"{error.path}: {problem}")
-        sys.exit(FAILED)
-    except _EXPECTED as error:
-        fail(str(error))
+    except Exception as error:
+        # It names what every part may refuse, and needs them all.
+        from mssante.cli.expected import explained  # noqa: PLC0415 - slow to load, and rarely needed
+
+        lines = explained(error)
+        if not lines:
+            raise
+        for line in lines:
+            fail(line)
         sys.exit(FAILED)
 
 

@@ -6,16 +6,11 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.passwords import Passwords, PasswordUnusable, draw_password
-from mssante.app import argon2_cost
-from mssante.cli.instance import (
-    Instance,
-    act,
-    config_path,
-    open_instance,
-    read_secret_argument,
-)
+from mssante.cli.arguments import config_path, read_secret_argument
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.mailbox import by_address
 from mssante.cli.output import CommandFailed, JsonOption, note, show
+from mssante.composition.access import argon2_cost
 from mssante.directory.model import Account
 from mssante.directory.ports import Grant
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from mssante.access.audit import AuditKind
-from mssante.cli.instance import Instance, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.kernel.clock import from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import OpaqueId, parse_id

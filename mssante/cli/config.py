@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import JsonOption, note, show
 from mssante.settings import Settings, load
 from mssante.storage import trust_files

@@ -4,9 +4,9 @@ from typing import Final
 
 import typer
 
-from mssante.app import layout_of
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import JsonOption, note, show_all
+from mssante.composition.stores import layout_of
 from mssante.settings import load
 
 app: Final = typer.Typer(name="db", help="The databases.", no_args_is_help=True)

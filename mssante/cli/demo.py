@@ -11,11 +11,11 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from mssante.access.passwords import Passwords, draw_password
-from mssante.app import argon2_cost
 from mssante.cli import demo_world
 from mssante.cli.demo_world import DemoPatient, DemoProfessional
 from mssante.cli.instance import Instance, act
 from mssante.cli.output import progress
+from mssante.composition.access import argon2_cost
 from mssante.directory.model import Account, Mailbox, MailboxType
 from mssante.directory.ports import Act, Grant
 from mssante.directory.registration import Credentials, Registration

@@ -11,16 +11,18 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.audit import AuditEntry, AuditKind
+from mssante.cli.arguments import config_path
 from mssante.cli.dmp_check import FILE_LIMIT, check_content, document_record
 from mssante.cli.dmp_export import exported, write_private
-from mssante.cli.instance import Instance, config_path, open_instance
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
-from mssante.cli.patient import OidOption, by_ins
+from mssante.cli.patient_choice import OidOption, by_ins
 from mssante.dmp.model import Entry, HeldDocument
 from mssante.filing.causes import DETAILS, WORDS
 from mssante.kernel.clock import from_milliseconds
 from mssante.kernel.opaque import OpaqueId, id_text, new_id, parse_id
 from mssante.storage.audit import StoredAuditLog
+from mssante.storage.files import read_file
 from mssante.wire.xdm.writer import ArchiveTooLarge
 from mssante.wire.xds.model import AvailabilityStatus
 
@@ -62,12 +64,7 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Read a file and say what is wrong with it, without filing it."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_LIMIT + 1)
-    except OSError as error:
-        raise CommandFailed(f"cannot read {file}: {error.strerror}") from None
-    checked = check_content(content)
+    checked = check_content(read_file(file, FILE_LIMIT))
     if json:
         show(checked, as_json=True)
     else:

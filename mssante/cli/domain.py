@@ -6,10 +6,11 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.app import mail_service, public_address
-from mssante.cli.instance import act, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import act, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.clients.dns.records import Lookup, LookupFailed
+from mssante.composition.public_addresses import mail_service, public_address
 from mssante.directory.model import Domain
 from mssante.settings import Settings
 from mssante.trust.dkim_keys import DkimKey, read_dkim_key

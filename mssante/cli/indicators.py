@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import Instance, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, show_all
 from mssante.kernel.civil import civil_month
 from mssante.mail.indicators import COLUMNS, COUNTED, Activity, Line

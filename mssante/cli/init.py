@@ -13,7 +13,6 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.app import layout_of
 from mssante.cli import demo_world
 from mssante.cli.demo import DemoAccount, RemoteOperator, populate
 from mssante.cli.demo_world import MAX_ACCOUNTS, ORGANISATION, REMOTE_OPERATORS
@@ -25,6 +24,7 @@ from mssante.cli.neighbours import (
     routes_line,
 )
 from mssante.cli.output import CommandFailed, note
+from mssante.composition.stores import layout_of
 from mssante.kernel.clock import SystemClock
 from mssante.settings import Limits, Listeners, Settings, load
 from mssante.storage.encryption import create_keys

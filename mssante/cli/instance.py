@@ -11,24 +11,17 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-import typer
-
-from mssante.app import Stores, open_stores
-from mssante.cli.output import CommandFailed
+from mssante.composition.stores import Stores, open_stores
 from mssante.directory.ports import Act
 from mssante.directory.registration import Registration
-from mssante.kernel.ins import Ins
 from mssante.kernel.pseudonym import Pseudonymiser
 from mssante.settings import Settings, load
 from mssante.storage.contacts import StoredContacts
 from mssante.storage.directory import StoredDirectory, StoredRegistry
 from mssante.storage.documents import StoredDocuments
 from mssante.storage.whitelist import StoredWhiteList
-
-CONFIG_VARIABLE: Final = "MSSANTE_CONFIG"
-_MAX_INS_INPUT: Final = 100
 
 T = TypeVar("T")
 
@@ -96,20 +89,6 @@ class Instance:
         return self._runner.run(work)
 
 
-def config_path(ctx: typer.Context) -> Path:
-    """The settings file that ``-c`` or the environment names.
-
-    Raises:
-        CommandFailed: neither does.
-    """
-    path = ctx.find_root().params.get("config")
-    if path is None:
-        raise CommandFailed(
-            f"say which instance: -c DIR/mssante.toml, or the variable {CONFIG_VARIABLE}"
-        )
-    return Path(path)
-
-
 @contextmanager
 def open_instance(path: Path) -> Iterator[Instance]:
     """Open the stores of the instance whose settings file is `path`.
@@ -133,26 +112,3 @@ def open_instance(path: Path) -> Iterator[Instance]:
 def act(command: str) -> Act:
     """Who runs `command`, for the audit: the operating system's user."""
     return Act(command, getpass.getuser())
-
-
-def read_secret_argument(value: str) -> str:
-    """The text of an option that also takes ``-`` (standard input) or ``@FILE``, so that an INS need
-    not stand in the process list.
-
-    Raises:
-        CommandFailed: the file cannot be read.
-    """
-    if value == "-":
-        return typer.get_text_stream("stdin").read(_MAX_INS_INPUT).strip()
-    if value.startswith("@"):
-        try:
-            with Path(value[1:]).open(encoding="utf-8") as file:
-                return file.read(_MAX_INS_INPUT).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandFailed(f"cannot read {value[1:]}: {error}") from None
-    return value
-
-
-def checked_ins(value: str, oid: str) -> Ins:
-    """An INS given on the command line, checked; see `read_secret_argument`."""
-    return Ins.parse(read_secret_argument(value), oid)

@@ -5,9 +5,10 @@ from typing import Annotated, Final
 import typer
 
 from mssante.access.budgets import HOUR_SECONDS, Use, Who
-from mssante.app import limits_of
-from mssante.cli.instance import Instance, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import JsonOption, show_all
+from mssante.composition.access import limits_of
 from mssante.storage.usage import StoredUsage
 
 app: Final = typer.Typer(name="limits", help="Limits by the hour.", no_args_is_help=True)

@@ -4,13 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import (
-    Instance,
-    act,
-    config_path,
-    open_instance,
-    read_secret_argument,
-)
+from mssante.cli.arguments import config_path, read_secret_argument
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, show, show_all
 from mssante.directory.model import Mailbox, MailboxState, MailboxType, OpenTo
 from mssante.kernel.address import Address

@@ -9,25 +9,19 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import Instance, act, checked_ins, config_path, open_instance
-from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.cli import patient_contact
+from mssante.cli.arguments import checked_ins, config_path
+from mssante.cli.instance import Instance, act, open_instance
+from mssante.cli.output import JsonOption, note, show, show_all
+from mssante.cli.patient_choice import InsOption, OidOption, by_ins
 from mssante.directory.model import Mailbox, MailboxState, Patient
-from mssante.directory.registration import default_ins_oid, number_space
+from mssante.directory.registration import default_ins_oid
 from mssante.kernel.opaque import OpaqueId
 from mssante.kernel.traits import IdentityStatus, Sex, Traits
 
 app: Final = typer.Typer(name="patient", help="Registered patients.", no_args_is_help=True)
+app.add_typer(patient_contact.app)
 _PAGE: Final = 1000
-
-InsOption = Annotated[
-    str, typer.Option("--ins", help="15 characters; - reads standard input, @FILE a file.")
-]
-OidOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ins-oid", help="Authority of the INS; by default the NIR's (test in a sandbox)."
-    ),
-]
 
 
 @app.command()
@@ -182,21 +176,6 @@ def _set_state(
     with open_instance(config_path(ctx)) as instance:
         patient = by_ins(instance, ins, ins_oid)
         instance.run(instance.registry.set_patient_state(patient.id, state, act(command)))
-
-
-def by_ins(instance: Instance, ins: str, ins_oid: str | None) -> Patient:
-    """The patient who has or had this INS; see `checked_ins` for its forms.
-
-    Raises:
-        InsError: it is not an INS.
-        CommandFailed: no such patient.
-    """
-    asked = checked_ins(ins, ins_oid or default_ins_oid(sandbox=instance.sandbox))
-    space = number_space(asked.oid, sandbox=instance.sandbox)
-    for patient in instance.run(instance.directory.patients_by_ins(asked.matricule)):
-        if patient.ins is None or number_space(patient.ins.oid, sandbox=instance.sandbox) == space:
-            return patient
-    raise CommandFailed("no patient has this INS: see mssante patient create")
 
 
 def described(patient: Patient, instance: Instance) -> dict[str, object]:

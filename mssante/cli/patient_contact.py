@@ -9,15 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import (
-    Instance,
-    act,
-    config_path,
-    open_instance,
-    read_secret_argument,
-)
+from mssante.cli.arguments import config_path, read_secret_argument
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show_all
-from mssante.cli.patient import InsOption, OidOption, by_ins
+from mssante.cli.patient_choice import InsOption, OidOption, by_ins
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.contacts import ContactLine

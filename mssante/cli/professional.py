@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import act, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import act, open_instance
 from mssante.cli.mailbox import described
 from mssante.cli.output import JsonOption, show
 from mssante.directory.registration import Credentials

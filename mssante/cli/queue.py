@@ -5,7 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import Instance, act, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, progress, show, show_all
 from mssante.directory.ports import Act
 from mssante.kernel.address import Address

@@ -5,7 +5,7 @@ import signal
 
 import typer
 
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import CommandFailed, note
 from mssante.settings import load
 from mssante.storage import trust_files

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from mssante import supervisor
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import CommandFailed
 from mssante.servers import logs
 from mssante.settings import ROLES, Role, load
@@ -29,4 +29,8 @@ def serve(
             raise CommandFailed(f"there is no role {role!r}; roles are {', '.join(ROLES)}")
     logs.configure(settings.logging.level)
     count = settings.workers.count if workers is None else workers
-    raise typer.Exit(supervisor.run(settings, count, cast("Sequence[Role]", chosen)))
+    try:
+        code = supervisor.run(settings, count, cast("Sequence[Role]", chosen))
+    except supervisor.StartFailed as failed:
+        raise CommandFailed(str(failed)) from None
+    raise typer.Exit(code)

@@ -8,27 +8,22 @@ given as ``-`` (standard input) or ``@FILE``: a patient's is the social security
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 
-from mssante.app import mailbox_keys
-from mssante.cli.instance import (
-    Instance,
-    act,
-    config_path,
-    open_instance,
-    read_secret_argument,
-)
+from mssante.cli.arguments import config_path, read_secret_argument
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.mailbox import by_address
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
+from mssante.composition.smime import mailbox_keys
 from mssante.directory.model import Mailbox, MailboxType
 from mssante.kernel.clock import SystemClock
 from mssante.mail.smime import holder_of
-from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_revocation_lists
+from mssante.storage.files import read_all, read_file
+from mssante.trust.anchors import Trust, read_certificates, read_revocation_lists
 from mssante.trust.judgement import Judgement, judge
 from mssante.trust.key_files import read_keys, read_pairs
 from mssante.trust.mailbox_keys import MailboxKeys, NotForMailbox, pem_of, serial_of
@@ -39,10 +34,6 @@ from mssante.trust.ports import KeyAct, KeyOrigin, KeyState, StoredPair
 app: Final = typer.Typer(name="smime", help="Signatures and encryption.", no_args_is_help=True)
 
 _MESSAGE_LIMIT: Final = 100_000_000
-_FILE_LIMIT: Final = 64_000_000
-"""National revocation lists are large."""
-
-Found = TypeVar("Found")
 
 
 @app.command()
@@ -72,18 +63,12 @@ def check(
 ) -> None:
     """Open a message as far as the keys allow, and judge its signatures."""
     moment = SystemClock().now() if at is None else _moment(at)
-    message = _read(file, _MESSAGE_LIMIT)
+    message = read_file(file, _MESSAGE_LIMIT)
     trust = Trust(
-        anchors=tuple(_all_of(anchor, read_certificates)),
-        revocation_lists=tuple(_all_of(crl or (), read_revocation_lists)),
+        anchors=read_all(read_certificates, anchor),
+        revocation_lists=read_all(read_revocation_lists, crl or ()),
     )
-    password = None
-    if key_password_file is not None:
-        password = _read(key_password_file, _FILE_LIMIT).rstrip(b"\r\n")
-    try:
-        keys = read_keys([_read(path, _FILE_LIMIT) for path in key or ()], password)
-    except Unreadable as error:
-        raise CommandFailed(str(error)) from None
+    keys = read_keys(map(read_file, key or ()), _password(key_password_file))
     judged = record(judge(message, trust, keys, at=moment))
     if json:
         show(judged, as_json=True)
@@ -134,25 +119,6 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _all_of(paths: Iterable[Path], read: Callable[[bytes], tuple[Found, ...]]) -> Iterable[Found]:
-    for path in paths:
-        try:
-            yield from read(_read(path, _FILE_LIMIT))
-        except Unreadable as error:
-            raise CommandFailed(f"{path}: {error}") from None
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as opened:
-            content = opened.read(limit + 1)
-    except OSError as error:
-        raise CommandFailed(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > limit:
-        raise CommandFailed(f"{path} is larger than {limit} bytes")
-    return content
-
-
 AddressArgument = Annotated[str, typer.Argument(help="Of a mailbox; - or @FILE to keep it unseen.")]
 PurposeOption = Annotated[Purpose, typer.Option(help="What the key is used for.")]
 _COLUMNS: Final = ("address", "purpose", "state", "origin", "serial", "notAfter")
@@ -201,13 +167,7 @@ def import_pair(
     json: JsonOption = False,
 ) -> None:
     """Take a mailbox's pair that another authority certified; it follows the present one."""
-    password = None
-    if password_file is not None:
-        password = _read(password_file, _FILE_LIMIT).rstrip(b"\r\n")
-    try:
-        pairs = read_pairs([_read(file, _FILE_LIMIT)], password)
-    except Unreadable as error:
-        raise CommandFailed(str(error)) from None
+    pairs = read_pairs([read_file(file)], _password(password_file))
     with open_instance(config_path(ctx)) as instance:
         mailbox = by_address(instance, read_secret_argument(address))
         keys, lines = _keys(instance), []
@@ -266,6 +226,10 @@ def revoke(
         note("revoked here; the authority's key is not here, so no list was written")
     else:
         note(f"revoked; {path} says so")
+
+
+def _password(file: Path | None) -> bytes | None:
+    return None if file is None else read_file(file).rstrip(b"\r\n")
 
 
 def _keys(instance: Instance) -> MailboxKeys:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import config_path
+from mssante.cli.arguments import config_path
 from mssante.cli.output import note
 from mssante.settings import Listener, Listeners, Settings, load
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from mssante.access.audit import AuditKind
+from mssante.cli.arguments import config_path, read_secret_argument
 from mssante.cli.audit import chains
-from mssante.cli.instance import Instance, config_path, open_instance, read_secret_argument
+from mssante.cli.instance import Instance, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show_all
 from mssante.kernel.address import Address
 from mssante.kernel.clock import from_milliseconds

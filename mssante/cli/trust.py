@@ -5,13 +5,15 @@ from typing import Annotated, Final
 
 import typer
 
-from mssante.cli.instance import Instance, act, config_path, open_instance
+from mssante.cli.arguments import config_path
+from mssante.cli.instance import Instance, act, open_instance
 from mssante.cli.output import CommandFailed, JsonOption, note, show, show_all
 from mssante.clients.http import FetchFailed
 from mssante.kernel.clock import SystemClock
 from mssante.renewal import fetch_revocation_list, refresh_white_list
 from mssante.settings import load
 from mssante.storage import trust_files
+from mssante.storage.files import read_file
 from mssante.trust.anchors import Unreadable
 from mssante.trust.list_signature import checked_white_list
 from mssante.trust.whitelist import Difference, check_replacement
@@ -21,7 +23,6 @@ app: Final = typer.Typer(
     name="trust", help="The white list of operators, and certificates.", no_args_is_help=True
 )
 
-_MAX_FILE: Final = 50_000_000
 _Force = Annotated[
     bool, typer.Option("--force", help="Even if it loses more than half of the domains.")
 ]
@@ -36,7 +37,7 @@ def import_list(
     json: JsonOption = False,
 ) -> None:
     """Put a white list in force at once, in all processes; a list that is refused changes nothing."""
-    content = _content(file)
+    content = read_file(file)
     with open_instance(config_path(ctx)) as instance:
         policy = trust_files.list_policy(instance.settings)
         difference = instance.run(
@@ -107,7 +108,7 @@ def certificates(ctx: typer.Context, json: JsonOption = False) -> None:
 @app.command()
 def diff(ctx: typer.Context, file: _File, json: JsonOption = False) -> None:
     """Show what importing a file would change, and whether it would be refused."""
-    content = _content(file)
+    content = read_file(file)
     new = read_white_list(content)
     with open_instance(config_path(ctx)) as instance:
         present = instance.run(instance.white_list.white_list())
@@ -134,14 +135,6 @@ def check(ctx: typer.Context, domain: str, json: JsonOption = False) -> None:
         local = instance.run(instance.directory.is_local_domain(name))
     found = sorted(map(str, operators))
     show({"domain": name, "listed": bool(found), "local": local, "operators": found}, as_json=json)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _in_force(instance: Instance) -> dict[str, object]:

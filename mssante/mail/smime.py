@@ -6,7 +6,7 @@ was encrypted for it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
@@ -16,6 +16,7 @@ from mssante.directory.model import Mailbox, MailboxType
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.as_read import as_read
 from mssante.mail.model import BlobRef, Evidence, Seal, SpoolEntry
+from mssante.trust.anchors import Trust
 from mssante.trust.judgement import (
     DEFAULT_POLICY,
     Judgement,
@@ -27,7 +28,6 @@ from mssante.trust.judgement import (
 from mssante.trust.mailbox_keys import KeyHolder, MailboxKeys
 from mssante.trust.opening import Decryption
 from mssante.trust.shown import shown_issuer, shown_serial
-from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
 from mssante.wire.mime.scanner import Part
 from mssante.wire.smime.decryption import DecryptionKey
@@ -130,7 +130,8 @@ class SecureMail:
     """Judges and opens what is on its way; holds the keys only by their port."""
 
     keys: MailboxKeys
-    trust: TrustFiles
+    trust: Callable[[], Trust]
+    """What is in force now."""
     validations: Validations
     policy: Policy = DEFAULT_POLICY
 
@@ -201,7 +202,7 @@ class SecureMail:
     ) -> Judgement:
         return judge(
             content,
-            self.trust.current(),
+            self.trust(),
             keys,
             at=at,
             policy=self.policy,

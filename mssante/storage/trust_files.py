@@ -1,7 +1,7 @@
 """The files that say whom we believe, and those that say who we are."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mssante.settings import Settings
+from mssante.storage.files import read_all, read_file
 from mssante.storage.segments import sync_folder
 from mssante.trust.anchors import Trust, Unreadable, read_certificates, read_revocation_lists
 from mssante.trust.list_signature import ListPolicy
@@ -19,8 +20,6 @@ from mssante.trust.tls import OnHandshake
 from mssante.trust.validity import Described, described, first_to_end
 from mssante.wire.x500 import DistinguishedName, NameRefused
 
-MAX_FILE: Final = 64 << 20
-"""Octets; a revocation list of a large authority has some ten million."""
 FETCHED: Final = "revocation"
 """The folder in ``data`` where fetched revocation lists are kept."""
 
@@ -57,9 +56,9 @@ def keep_fetched_list(settings: Settings, url: str, octets: bytes) -> None:
         OSError: it cannot be written.
     """
     file = fetched_list(settings, url)
-    present = file.read_bytes() if file.exists() else None
+    present = read_file(file) if file.exists() else None
     trust = settings.trust
-    authorities = _all(read_certificates, (settings.tls.peer_ca, *trust.peer_intermediates))
+    authorities = read_all(read_certificates, (settings.tls.peer_ca, *trust.peer_intermediates))
     check_fetched(octets, present, authorities)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     draft = file.with_suffix(".draft")
@@ -78,7 +77,7 @@ def fetch_due(settings: Settings, url: str, at: datetime) -> bool:
     file = fetched_list(settings, url)
     try:
         fetched = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        due = half_life(file.read_bytes())
+        due = half_life(read_file(file))
     except (OSError, Unreadable):
         return True
     return at - fetched > _PAUSE and (due is None or at >= due)
@@ -103,9 +102,28 @@ def peer_trust(settings: Settings) -> Trust:
         Unreadable: which file, and what is wrong with it.
     """
     return Trust(
-        anchors=_all(read_certificates, (settings.tls.peer_ca,)),
-        certificates=_all(read_certificates, settings.trust.peer_intermediates),
-        revocation_lists=_all(read_revocation_lists, revocation_files(settings)),
+        anchors=read_all(read_certificates, (settings.tls.peer_ca,)),
+        certificates=read_all(read_certificates, settings.trust.peer_intermediates),
+        revocation_lists=read_all(read_revocation_lists, revocation_files(settings)),
+    )
+
+
+def mail_files(settings: Settings) -> tuple[Path, ...]:
+    """Every file that `mail_trust` reads."""
+    return (*settings.smime.anchors, *settings.smime.revocation_lists)
+
+
+def mail_trust(settings: Settings) -> Trust:
+    """Whom we believe about the certificates of mail.
+
+    Raises:
+        Unreadable: which file, and what is wrong with it.
+    """
+    # A list that was never made revokes nothing.
+    lists = [file for file in settings.smime.revocation_lists if file.exists()]
+    return Trust(
+        anchors=read_all(read_certificates, settings.smime.anchors),
+        revocation_lists=read_all(read_revocation_lists, lists),
     )
 
 
@@ -122,9 +140,9 @@ def list_policy(settings: Settings) -> ListPolicy:
         raise Unreadable(f"trust.white_list_signer: {refused}") from None
     return ListPolicy(
         trust=Trust(
-            anchors=_all(read_certificates, trust.white_list_anchors),
-            certificates=_all(read_certificates, trust.peer_intermediates),
-            revocation_lists=_all(read_revocation_lists, revocation_files(settings)),
+            anchors=read_all(read_certificates, trust.white_list_anchors),
+            certificates=read_all(read_certificates, trust.peer_intermediates),
+            revocation_lists=read_all(read_revocation_lists, revocation_files(settings)),
         ),
         signer=signer,
         required=trust.require_signature,
@@ -152,7 +170,7 @@ def check_files(settings: Settings) -> None:
     peer_tls(settings)
     peer_trust(settings)
     list_policy(settings)
-    _all(read_certificates, settings.trust.white_list_ca)
+    read_all(read_certificates, settings.trust.white_list_ca)
 
 
 def shown_certificates(settings: Settings) -> tuple[Shown, ...]:
@@ -164,39 +182,17 @@ def shown_certificates(settings: Settings) -> tuple[Shown, ...]:
     tls = settings.tls
     own = (("members", tls.certificate), ("operators", tls.operator_certificate))
     authorities = [
-        Shown("peer-authority", tls.peer_ca, each) for each in _all(described, (tls.peer_ca,))
+        Shown("peer-authority", tls.peer_ca, each) for each in read_all(described, (tls.peer_ca,))
     ]
     return (
         # What is served together ends together.
-        *(Shown(use, file, first_to_end(_all(described, (file,)))) for use, file in own),
+        *(Shown(use, file, first_to_end(read_all(described, (file,)))) for use, file in own),
         *authorities,
     )
 
 
 def _of_pair(make: Callable[[bytes, bytes], T], certificate: Path, key: Path) -> T:
     try:
-        return make(_octets(certificate), _octets(key))
+        return make(read_file(certificate), read_file(key))
     except Unreadable as error:
         raise Unreadable(f"{certificate} and {key}: {error}") from None
-
-
-def _all(read: Callable[[bytes], Sequence[T]], files: Iterable[Path]) -> tuple[T, ...]:
-    found: list[T] = []
-    for file in files:
-        octets = _octets(file)
-        try:
-            found += read(octets)
-        except Unreadable as error:
-            raise Unreadable(f"{file}: {error}") from None
-    return tuple(found)
-
-
-def _octets(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            octets = stream.read(MAX_FILE + 1)
-    except OSError as error:
-        raise Unreadable(f"{file}: {error.strerror}") from None
-    if len(octets) > MAX_FILE:
-        raise Unreadable(f"{file}: is larger than {MAX_FILE >> 20} MiB")
-    return octets

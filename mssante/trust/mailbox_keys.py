@@ -100,7 +100,8 @@ class MailboxKeys:
             return known[0]
         pairs = await self._store.history(mailbox_id, Purpose.ENCRYPT)
         keys = tuple(key for pair in pairs if (key := _decryption_key(pair)) is not None)
-        self._opening.put(mailbox_id, keys, now)
+        if keys:  # else one may be made at any moment, and the mail that follows must be opened
+            self._opening.put(mailbox_id, keys, now)
         return keys
 
     async def pair(

@@ -7,7 +7,7 @@ import re
 import pytest
 from make_samples import Subject, Version, a_matricule, biology, level1
 
-from mssante.app import open_stores
+from mssante.composition.stores import open_stores
 from mssante.cli.dmp_export import write_private
 from mssante.directory.model import MailboxState
 from mssante.filing.clerk import Clerk

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mssante.access.passwords import Passwords
-from mssante.app import argon2_cost
+from mssante.composition.access import argon2_cost
 from mssante.cli import demo_world
 from mssante.cli.instance import open_instance
 from mssante.directory.model import MailboxState

@@ -86,7 +86,7 @@ def test_without_json_a_person_reads_a_table(world, check):
         ("--at", "2027-01-15T12:00:00", "offset"),
         ("--crl", "root.pem", "revocation list"),
         ("--key", "root.pem", "no private key"),
-        ("--anchor", "absent.pem", "cannot read"),
+        ("--anchor", "absent.pem", "cannot be read"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_reason(world, check, option, value, said):

@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from cryptography import x509
 
-from mssante.app import Worker, mailbox_keys, open_stores
+from mssante.composition.smime import mailbox_keys
+from mssante.composition.stores import open_stores
+from mssante.composition.worker import Worker
 from mssante.cli.demo_world import PATIENTS
 from mssante.courier import courier as courier_module
 from mssante.courier.courier import Courier
@@ -191,7 +193,7 @@ async def test_what_a_stopped_courier_did_not_begin_is_carried_by_the_next_start
 
 def own_spool(stores, spool):
     """The spool as the door sees it: it seals."""
-    return Worker(stores, [spool]).submission._services.spool
+    return Worker(stores, [spool]).listeners.submission._services.spool
 
 
 async def stored_in(stores, account):

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import make_samples
 
-from mssante.app import open_stores
+from mssante.composition.stores import open_stores
 from mssante.cli.instance import act, open_instance
 from mssante.directory.model import MailboxState
 from mssante.kernel.ins import Ins, InsOid

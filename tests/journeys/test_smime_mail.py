@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mssante.app import open_stores
+from mssante.composition.stores import open_stores
 from mssante.kernel.address import Address
 from mssante.settings import load
 from mssante.trust import pki
@@ -460,7 +460,7 @@ def test_a_revocation_list_that_is_replaced_counts_without_a_restart(instance, s
     before = path.read_bytes()
     try:
         pki.replace_file(path, pki.revocation_list(issuing, [(serial, now)], 9, now))
-        time.sleep(2.5)  # how often the server looks
+        time.sleep(4)  # the server looks every two seconds
         number, fields = fields_of(signer, [nurse["address"]])
         signed = signed_by_client(instance, signer, an_entity("Trop tard\r\n"))
         submit(instance, signer, [nurse["address"]], fields + signed)

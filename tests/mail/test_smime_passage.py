@@ -32,8 +32,8 @@ def pki():
 
 
 @pytest.fixture(scope="module")
-def mail(pki, tmp_path_factory):
-    return secure_mail(pki, tmp_path_factory.mktemp("trust"))
+def mail(pki):
+    return secure_mail(pki)
 
 
 def signed(pki, entity=ENTITY):

@@ -216,3 +216,14 @@ async def test_a_key_stays_in_memory_for_seconds(store, authority, clock, holder
 
     assert await keys.sealing(holder) is not first
     assert timedelta(0) < timedelta(seconds=11)
+
+
+async def test_a_first_key_opens_the_mail_that_comes_a_moment_later(
+    store, authority, clock, holder
+):
+    worker, command = keys_over(store, authority, clock), keys_over(store, authority, clock)
+    assert await worker.opening(holder.id) == ()
+
+    await command.pair(holder, Purpose.ENCRYPT)
+
+    assert len(await worker.opening(holder.id)) == 1

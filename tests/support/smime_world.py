@@ -1,24 +1,19 @@
-"""S/MIME of the mail room over a small PKI's files."""
+"""S/MIME of the mail room over a small PKI."""
 
 from datetime import datetime
-
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import new_id
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry
 from mssante.mail.smime import SecureMail
-from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
 from mssante.wire.mime.scanner import scan
 from tests.support.mail_pki import NOW, MailPki
 
 
-def secure_mail(pki: MailPki, folder, keys=None) -> SecureMail:
-    anchor, lists = folder / "root.pem", folder / "lists.pem"
-    anchor.write_bytes(pki.root.certificate.public_bytes(Encoding.PEM))
-    lists.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in pki.lists))
-    return SecureMail(keys, TrustFiles([anchor], [lists]), Validations())
+def secure_mail(pki: MailPki, keys=None) -> SecureMail:
+    trust = pki.trust()
+    return SecureMail(keys, lambda: trust, Validations())
 
 
 def an_entry(at: datetime = NOW, seal=None) -> SpoolEntry:

@@ -8,10 +8,8 @@ from mssante.trust import validation
 from mssante.trust.anchors import Trust
 from mssante.trust.refusals import CertificateRefused, Revoked
 from mssante.trust.revocation import Freshness
-from mssante.trust.trust_files import TrustFiles
 from mssante.trust.validation import Validations
 from tests.support.mail_pki import NOW, MailPki, person, revocation_list
-from cryptography.hazmat.primitives.serialization import Encoding
 
 
 @pytest.fixture
@@ -80,23 +78,3 @@ def test_what_was_refused_is_refused_again(pki):
     for _ in range(2):
         with pytest.raises(CertificateRefused, match="path-incomplete"):
             validated(pki.alice.certificate, Trust((pki.root.certificate,)), (), (), NOW)
-
-
-def test_files_of_trust_are_read_again_when_they_change_and_kept_when_they_break(
-    pki, tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setattr("mssante.trust.trust_files._LOOK_SECONDS", -1.0)
-    anchor, lists = tmp_path / "ca.pem", tmp_path / "ca.crl"
-    anchor.write_bytes(pki.root.certificate.public_bytes(Encoding.PEM))
-    files = TrustFiles([anchor], [lists])
-
-    first = files.current()
-    assert first.anchors == (pki.root.certificate,)
-    assert first.revocation_lists == ()
-    assert files.current() is first
-    lists.write_bytes(pki.lists[0].public_bytes(Encoding.DER))
-    second = files.current()
-    assert second.revocation_lists == (pki.lists[0],)
-    anchor.write_bytes(b"no certificate")
-    assert files.current() is second
-    assert "stay in force" in caplog.text
