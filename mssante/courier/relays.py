@@ -39,6 +39,9 @@ MOST_WAITING: Final = 1024
 """Orders taken out of the queues and not begun."""
 _LOOK_SECONDS: Final = 1.0
 _HEADER_LOOK: Final = 256 * 1024
+MOST_IN_A_LANE: Final = 64
+"""Of those, to one domain: more stay in the queue, so that a slow peer's do not fill the room of the
+others. Lanes that are full are as many as slow peers can hold up anyway (`MOST_AT_ONCE`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class RelayCourier:
         """By order: how often it failed by our own fault, in a row."""
 
     def start(self) -> None:
+        self._resting: dict[str, datetime] = {}
+        """Domains that cannot be reached, and until when nobody knocks there again."""
         """Begin to look for orders whose time has come."""
         self._looker = asyncio.create_task(self._look(), name="relay courier")
 
@@ -116,16 +121,7 @@ class RelayCourier:
         while True:
             self._ordered.clear()
             for queue in self._queues:
-                room = MOST_WAITING - self.under_way
-                if room <= 0:
-                    break
-                try:
-                    orders = await queue.due(room)
-                except Exception:  # noqa: BLE001 - it may be readable again in a second
-                    _LOG.exception("the queue to other operators cannot be read")
-                    continue
-                for order in orders:
-                    self._enter(queue, order)
+                await self._look_into(queue)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._ordered.wait()
@@ -136,6 +132,27 @@ class RelayCourier:
         lane = self._lanes.setdefault(order.domain, _Lane())
         lane.waiting.append((queue, order))
         if lane.tasks < self._services.per_domain:
+    async def _look_into(self, queue: RelayQueue) -> None:
+        while (room := MOST_WAITING - self.under_way) > 0:
+            full = {
+                name for name, lane in self._lanes.items() if len(lane.waiting) >= MOST_IN_A_LANE
+            }
+            most = min(room, MOST_IN_A_LANE)
+            try:
+                orders = await queue.due(most, full | self._at_rest())
+            except Exception:  # noqa: BLE001 - it may be readable again in a second
+                _LOG.exception("the queue to other operators cannot be read")
+                return
+            for order in orders:
+                self._enter(queue, order)
+            if len(orders) < most:
+                return
+
+    def _at_rest(self) -> set[str]:
+        now = self._services.clock.now()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        return set(self._resting)
+
             lane.tasks += 1
             task = asyncio.create_task(self._drive(order.domain, lane))
             self._tasks.add(task)
@@ -150,9 +167,14 @@ class RelayCourier:
                     attempt = await self._carry(queue, order)
                 if attempt is not None and attempt.unreachable:
                     await self._pass_over(lane, attempt)
+                if len(lane.waiting) == MOST_IN_A_LANE // 2:
+                    self._ordered.set()  # there may be more in the queue
         finally:
             lane.tasks -= 1
             if not lane.tasks and not lane.waiting:
+                    # Not beyond the time when the order that was tried may be due again.
+                    pause = self._services.rules.delay_after(1, jitter=0)
+                    self._resting[domain] = self._services.clock.now() + pause
                 self._lanes.pop(domain, None)
 
     async def _pass_over(self, lane: _Lane, attempt: Attempt) -> None:
