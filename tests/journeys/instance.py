@@ -1,5 +1,6 @@
 """A real instance for tests: made, served, killed and looked into from outside."""
 
+import contextlib
 import functools
 import json
 import os
@@ -7,6 +8,7 @@ import random
 import signal
 import smtplib
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -150,31 +152,33 @@ class Instance:
         client.login(account["login"], account["password"])
         return client
 
+    def look(self, database: Path, query: str):
+        """The one value that a query finds in a database, looked up without a lock."""
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+            [[value]] = opened.execute(query)
+        return value
+
+    def database(self, name: str) -> Path:
+        return self.directory / "data" / f"{name}.sqlite"
+
+    def spools(self) -> list[Path]:
+        return list((self.directory / "data").glob("spool-*.sqlite"))
+
     def spool_is_empty(self) -> bool:
         """Nothing is live in the journals and nothing is deferred: looked up without a lock."""
-        import sqlite3
-
-        data = self.directory / "data"
-        for path in data.glob("spool-*.sqlite"):
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                [[deferred]] = connection.execute("SELECT count(*) FROM spool_entry")
-            connection.close()
+        folder = self.directory / "data" / "segments-mail"
+        for path in self.spools():
             slot = path.stem.removeprefix("spool-")
-            if deferred or any(live_records(data / "segments-mail", slot, self.keyring, 1)):
+            if self.look(path, "SELECT count(*) FROM spool_entry") or any(
+                live_records(folder, slot, self.keyring, 1)
+            ):
                 return False
         return True
 
     def relays_waiting(self) -> int:
         """Orders to other operators that have no outcome yet."""
-        import sqlite3
-
-        count = 0
-        for path in (self.directory / "data").glob("spool-*.sqlite"):
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                [[due]] = connection.execute("SELECT count(*) FROM relay_order WHERE state = 'due'")
-            connection.close()
-            count += due
-        return count
+        waiting = "SELECT count(*) FROM relay_order WHERE state = 'due'"
+        return sum(self.look(path, waiting) for path in self.spools())
 
     @functools.cached_property
     def keyring(self) -> Keyring:
