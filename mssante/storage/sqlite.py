@@ -7,6 +7,7 @@ the kernel, because SQLite's own busy handler sleeps and lets some starve (docs/
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from mssante.storage import audit
+from mssante.storage.database import Unwritable
 from mssante.storage.grouping import GroupThread
 from mssante.storage.schema.audit import AuditTables
 
@@ -29,6 +31,8 @@ _BUSY_MILLISECONDS: Final = 10_000
 _CHECKPOINT_MILLISECONDS: Final = 100
 """How long the other writers wait at most because a reader is in the way of emptying the log."""
 _LARGEST_BATCH: Final = 128
+_PASSING: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_BUSY: errno.EBUSY}
+"""What SQLite calls a full disk and a lock that is held."""
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -131,7 +135,7 @@ class SqliteDatabase:
                 return [work(self._writer) for work in batch]
         except Exception as failure:  # noqa: BLE001 - handed to who waits for it
             if len(batch) == 1:
-                return [failure]
+                return [_passing(failure) or failure]
         return [outcome for work in batch for outcome in self._commit([work])]
 
     @contextlib.contextmanager
@@ -150,6 +154,13 @@ class SqliteDatabase:
                 raise
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _passing(failure: Exception) -> Unwritable | None:
+    """A failure that another time would not have."""
+    cause = getattr(failure, "orig", None) or failure
+    number = _PASSING.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)  # without its extension
+    return None if number is None else Unwritable(number, os.strerror(number))
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mssante.storage.encryption import Keyring
 from mssante.storage.journal import live_records
+from tests.support.peers import Peer, PeerThread, peer_context
 
 COMMAND = [sys.executable, "-m", "mssante"]
 READY_SECONDS = 60
@@ -38,6 +39,13 @@ def free_port_base() -> int:
             continue
         return base
     raise RuntimeError("no free ports")
+
+
+def wait_for(condition, seconds: float = 60, pause: float = 0.02) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to pass"
+        time.sleep(pause)
 
 
 class Instance:
@@ -149,7 +157,11 @@ class Instance:
         client = smtplib.SMTP_SSL(
             demo["host"], demo["ports"]["submissions"], context=self.tls(), timeout=timeout
         )
-        client.login(account["login"], account["password"])
+        try:
+            client.login(account["login"], account["password"])
+        except Exception:
+            client.close()
+            raise
         return client
 
     def look(self, database: Path, query: str):
@@ -187,10 +199,23 @@ class Instance:
         )
 
     def wait_until_carried(self, seconds: float = 90) -> None:
-        deadline = time.monotonic() + seconds
-        while not self.spool_is_empty():
-            assert time.monotonic() < deadline, "the spool does not empty"
-            time.sleep(0.2)
+        wait_for(self.spool_is_empty, seconds, pause=0.2)
+
+    def wait_until_done(self, seconds: float = 90) -> None:
+        """Also what goes to other operators."""
+        self.wait_until_carried(seconds)
+        wait_for(lambda: self.relays_waiting() == 0, seconds)
+
+    def peer(self, **options) -> PeerThread:
+        """The demo's other operator, who listens once it is entered."""
+        operator = self.demo["remote_operators"][0]
+        context = peer_context(
+            operator["client_certificate"],
+            operator["client_key"],
+            self.directory / "tls" / "peers.pem",
+        )
+        extensions = ["PIPELINING", "SIZE 25000000", "8BITMIME"]
+        return PeerThread(Peer(context, extensions, **options), operator["port"])
 
 
 @dataclass

@@ -2,16 +2,14 @@
 operator gets a message again at most once a kill, with the same octets."""
 
 import threading
-import time
 
 import make_samples
 import pytest
 
-from tests.journeys.instance import Instance, a_message
+from tests.journeys.instance import Instance, a_message, wait_for
 from tests.journeys.people import documents_of, subject_of
 from tests.journeys.test_two_operators import about, itself, statuses, submit, until
 from tests.support.faults import writers_held
-from tests.support.peers import Peer, PeerThread, peer_context
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(180)]
 
@@ -28,11 +26,7 @@ def instance(tmp_path_factory):
 
 @pytest.fixture
 def peer(instance):
-    operator = instance.demo["remote_operators"][0]
-    context = peer_context(
-        operator["client_certificate"], operator["client_key"], instance.directory / "tls/peers.pem"
-    )
-    with PeerThread(Peer(context, ["PIPELINING", "SIZE 25000000", "8BITMIME"]), operator["port"]) as made:
+    with instance.peer() as made:
         yield made
 
 
@@ -44,17 +38,9 @@ def doctor(instance):
 COLLEAGUE = "dr.voisin@hopital-voisin.example"
 
 
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come to pass"
-        time.sleep(0.02)
-
-
 def all_is_done_by_the_next_start(instance):
     instance.start(workers=1)
-    instance.wait_until_carried()
-    wait_for(lambda: instance.relays_waiting() == 0)
+    instance.wait_until_done()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import contextlib
 import fcntl
 import os
+import resource
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ class SmallDisk:
             yield
         finally:
             ballast.unlink()
+
+
+@contextlib.contextmanager
+def files_limited(pids: Sequence[int]) -> Iterator[None]:
+    """No file of these processes may grow (EFBIG): a full disk as any user can have it."""
+    with contextlib.ExitStack() as stack:
+        for pid in pids:
+            before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
+            stack.callback(_lift, pid, before)
+        yield
+
+
+def _lift(pid: int, limit: tuple[int, int]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
 
 
 def empty_log(database: Path) -> None:
