@@ -1,8 +1,10 @@
 """Keeps the messages to other operators moving: one lane for each domain, a few orders at a time.
 
 A domain that cannot be reached is tried with one order; the others that wait for it count that as an
-attempt of their own. What became of an order is recorded before the next step: after a crash, only an
-order between the peer's last answer and our record of it is sent again, with the same bytes.
+attempt of their own, and what comes for it in the next moments stays in the queue. What became of an
+order is recorded before the next step: after a crash, only an order between the peer's last answer and
+our record of it is sent again, with the same bytes. Where the disk does not take the record, it is
+written again, and nothing is sent again.
 """
 
 import asyncio
@@ -37,6 +39,9 @@ MOST_AT_ONCE: Final = 64
 """Orders under way in one process."""
 MOST_WAITING: Final = 1024
 """Orders taken out of the queues and not begun."""
+MOST_IN_A_LANE: Final = 64
+"""Of those, to one domain: more stay in the queue, so that a slow peer's do not fill the room of the
+others. Lanes that are full are as many as slow peers can hold up anyway (`MOST_AT_ONCE`)."""
 _LOOK_SECONDS: Final = 1.0
 _HEADER_LOOK: Final = 256 * 1024
 
@@ -82,6 +87,10 @@ class RelayCourier:
         self._stopping = False
         self._failures: dict[OpaqueId, int] = {}
         """By order: how often it failed by our own fault, in a row."""
+        self._resting: dict[str, datetime] = {}
+        """Domains that cannot be reached, and until when nobody knocks there again."""
+        self._unrecorded: dict[OpaqueId, RelayOrder] = {}
+        """Orders as they are since an attempt of which the queue did not take the record."""
 
     def start(self) -> None:
         """Begin to look for orders whose time has come."""
@@ -116,21 +125,33 @@ class RelayCourier:
         while True:
             self._ordered.clear()
             for queue in self._queues:
-                room = MOST_WAITING - self.under_way
-                if room <= 0:
-                    break
-                try:
-                    orders = await queue.due(room)
-                except Exception:  # noqa: BLE001 - it may be readable again in a second
-                    _LOG.exception("the queue to other operators cannot be read")
-                    continue
-                for order in orders:
-                    self._enter(queue, order)
+                await self._look_into(queue)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._ordered.wait()
             except TimeoutError:
                 pass
+
+    async def _look_into(self, queue: RelayQueue) -> None:
+        while (room := MOST_WAITING - self.under_way) > 0:
+            full = {
+                name for name, lane in self._lanes.items() if len(lane.waiting) >= MOST_IN_A_LANE
+            }
+            most = min(room, MOST_IN_A_LANE)
+            try:
+                orders = await queue.due(most, full | self._at_rest())
+            except Exception:  # noqa: BLE001 - it may be readable again in a second
+                _LOG.exception("the queue to other operators cannot be read")
+                return
+            for order in orders:
+                self._enter(queue, order)
+            if len(orders) < most:
+                return
+
+    def _at_rest(self) -> set[str]:
+        now = self._services.clock.now()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        return set(self._resting)
 
     def _enter(self, queue: RelayQueue, order: RelayOrder) -> None:
         lane = self._lanes.setdefault(order.domain, _Lane())
@@ -146,9 +167,14 @@ class RelayCourier:
         try:
             while lane.waiting and not self._stopping:
                 queue, order = lane.waiting.popleft()
+                if len(lane.waiting) == MOST_IN_A_LANE // 2:
+                    self._ordered.set()  # there may be more in the queue
                 async with self._places:
                     attempt = await self._carry(queue, order)
                 if attempt is not None and attempt.unreachable:
+                    # Not beyond the time when the order that was tried may be due again.
+                    pause = self._services.rules.delay_after(1, jitter=0)
+                    self._resting[domain] = self._services.clock.now() + pause
                     await self._pass_over(lane, attempt)
         finally:
             lane.tasks -= 1
@@ -161,16 +187,25 @@ class RelayCourier:
         waiting = list(lane.waiting)
         lane.waiting.clear()
         for queue, order in waiting:
-            same = Attempt(dict.fromkeys(order.waiting, outcome), why=attempt.why)
-            await self._settle(queue, order, same)
+            if not await self._catch_up(queue, order):
+                same = Attempt(dict.fromkeys(order.waiting, outcome), why=attempt.why)
+                await self._settle(queue, order, same)
+
+    async def _catch_up(self, queue: RelayQueue, order: RelayOrder) -> bool:
+        """Do what is to be done before an order may be tried; whether there was anything."""
+        if order.id in self._unrecorded:
+            await self._safely(queue, order, self._record(queue, self._unrecorded[order.id]))
+        elif order.wish is not None:
+            await self._settle(queue, order, None)
+        elif order.untold or not order.waiting:
+            await self._safely(queue, order, self._tell(queue, order))
+        else:
+            return False
+        return True
 
     async def _carry(self, queue: RelayQueue, order: RelayOrder) -> Attempt | None:
-        """Try an order once, or only tell what is still to be told of it."""
-        if order.wish is not None:
-            await self._settle(queue, order, None)
-            return None
-        if not order.waiting:
-            await self._safely(queue, order, self._tell(queue, order))
+        """Try an order once, where it is to be tried."""
+        if await self._catch_up(queue, order):
             return None
         try:
             attempt = await self._services.carrier.carry(order)
@@ -202,7 +237,9 @@ class RelayCourier:
         await self._safely(queue, order, self._record(queue, after))
 
     async def _record(self, queue: RelayQueue, order: RelayOrder) -> None:
+        self._unrecorded[order.id] = order
         await queue.record(order, tried=True)
+        del self._unrecorded[order.id]
         if order.untold:
             await self._tell(queue, order)
 
@@ -259,13 +296,14 @@ class RelayCourier:
             extra={"spool_id": id_text(order.spool_id), "domain": order.domain, "why": why},
         )
         if failures >= MOST_ATTEMPTS:
-            del self._failures[order.id]
             try:
                 await queue.set_aside(order.id, why)
-            except Exception:  # noqa: BLE001 - it is tried again at the next start
+            except Exception:  # noqa: BLE001 - then it goes on as before
                 _LOG.exception("the queue to other operators cannot be written")
-            return
-        pause = delay_after(failures).total_seconds()
+            else:
+                del self._failures[order.id]
+                return
+        pause = delay_after(min(failures, MOST_ATTEMPTS)).total_seconds()
         asyncio.get_running_loop().call_later(pause, queue.release, order.id)
 
 

@@ -38,9 +38,9 @@ class RelayQueue(Protocol):
         """
         ...
 
-    async def due(self, limit: int) -> list[RelayOrder]:
+    async def due(self, limit: int, passing_over: Collection[str] = ()) -> list[RelayOrder]:
         """Orders whose time has come and that no task of this process carries yet: the more urgent
-        first, then the older.
+        first, then the older; none to the domains `passing_over` but what an administrator gives up.
         """
         ...
 

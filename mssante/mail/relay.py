@@ -67,7 +67,7 @@ class Attempt:
     outcomes: Mapping[int, Outcome]
     """By the recipient's place in the order; each that was waiting."""
     unreachable: bool = False
-    """No host of the domain took a connection: other orders to it need not be tried now."""
+    """No host of the domain takes mail at all: other orders to it need not be tried now."""
     why: str = ""
     """For logs and listings: free of addresses and of the peer's words."""
 

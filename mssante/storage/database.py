@@ -13,6 +13,12 @@ from sqlalchemy import Connection
 T = TypeVar("T")
 
 
+class Unwritable(OSError):
+    """A database takes nothing at present: its disk is full (ENOSPC), or another program holds its
+    lock (EBUSY). It says so with the error number of files, so that nobody above need know SQL.
+    """
+
+
 class Database(Protocol):
     """Runs units of work."""
 

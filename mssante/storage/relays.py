@@ -8,7 +8,7 @@ the message's body is gone from them by then.
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -42,7 +42,11 @@ _DUE_NOW: Final = (
     .where(
         RELAY.c.state == DUE,
         or_(
-            and_(RELAY.c.wish.is_(None), RELAY.c.due_at <= bindparam("now")),
+            and_(
+                RELAY.c.wish.is_(None),
+                RELAY.c.due_at <= bindparam("now"),
+                RELAY.c.domain.not_in(bindparam("passing_over", expanding=True)),
+            ),
             RELAY.c.wish.in_((Wish.DROP.value, Wish.DISCARD.value)),
         ),
     )
@@ -99,13 +103,12 @@ class StoredRelays:
             min((row.oldest for row in due), default=None),
         )
 
-    async def due(self, limit: int) -> list[RelayOrder]:
+    async def due(self, limit: int, passing_over: Collection[str] = ()) -> list[RelayOrder]:
         """Orders whose time has come."""
         now = to_milliseconds(self._clock.now())
         most = limit + len(self._carried)
-        rows = await self._database.read(
-            lambda conn: conn.execute(_DUE_NOW, {"now": now, "limit": most}).all()
-        )
+        asked = {"now": now, "limit": most, "passing_over": list(passing_over)}
+        rows = await self._database.read(lambda conn: conn.execute(_DUE_NOW, asked).all())
         orders: list[RelayOrder] = []
         for row in rows:
             order_id = OpaqueId(bytes(row.id))

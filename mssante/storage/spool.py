@@ -71,6 +71,8 @@ class StoredSpool:
         """Of the journal, with the time when they are due: found at the start, or put back."""
         self._carried: set[OpaqueId] = set()
         """Rows that a task of this process carries."""
+        self._unmarked: list[Record] = []
+        """Done, but the disk did not take the journal's mark of it."""
         self._mark = 1
 
     @property
@@ -140,6 +142,9 @@ class StoredSpool:
 
     async def due(self, limit: int) -> list[SpoolEntry]:
         """Entries whose time has come and that no task of this process carries."""
+        for record in self._unmarked[:]:
+            self._unmarked.remove(record)
+            self._mark_done(record)
         # First what can fail: an entry that was taken out and not returned would be carried by nobody.
         await self._move_mark()
         now = to_milliseconds(self._clock.now())
@@ -161,7 +166,7 @@ class StoredSpool:
         """Forget an entry whose effects are all recorded."""
         record = self._journaled.pop(entry_id, None)
         if record is not None:
-            self._journal.done(record)
+            self._mark_done(record)
             return
         await self._database.write(
             lambda conn: conn.execute(_DELETE, {"entry": entry_id}) and None, brief=True
@@ -229,8 +234,19 @@ class StoredSpool:
         await self._database.write(work, brief=True)
         if record is not None:
             del self._journaled[entry_id]
-            self._journal.done(record)
+            self._mark_done(record)
         self._carried.discard(entry_id)
+
+    def _mark_done(self, record: Record) -> None:
+        """All effects are recorded, so that a disk that refuses this is no failure of the entry."""
+        try:
+            self._journal.done(record)
+        except OSError as error:
+            _LOG.error(  # noqa: TRY400 - it is the disk's fault, and is seen there
+                "the journal cannot be marked; it is tried again",
+                extra={"spool_id": id_text(record.id), "why": error.strerror},
+            )
+            self._unmarked.append(record)
 
     async def _move_mark(self) -> None:
         """Remember the first segment that a start must look through; losing it costs time only."""

@@ -10,6 +10,7 @@ sleeps and lets some starve (docs/decisions/0001).
 """
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -22,6 +23,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from mssante.storage import audit
+from mssante.storage.database import Unwritable
 from mssante.storage.grouping import End, Errands, Gathering
 from mssante.storage.schema.audit import AuditTables
 
@@ -33,6 +35,8 @@ BUSY_MILLISECONDS: Final = 10_000
 """How long a thread waits where SQLite's own locks are in the way, which ours does not cover: another
 program's look, or a recovery."""
 _GATHERING_SECONDS: Final = 0.015
+_PASSING: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_BUSY: errno.EBUSY}
+"""What SQLite calls a full disk and a lock that is held."""
 _MOST: Final = 48
 """Units of a batch: brief ones take the loop about 10 ms, in which it serves nobody else."""
 
@@ -81,7 +85,7 @@ class SqliteWriter:
             if not isinstance(outcome, BaseException):
                 end(outcome)
             elif len(batch) == 1:
-                end([outcome])
+                end([_passing(outcome) or outcome])
             else:
                 self._one_by_one(loop, batch, [], end)
 
@@ -189,6 +193,13 @@ class SqliteWriter:
             _LOG.exception("a transaction could not be rolled back")
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _passing(failure: BaseException) -> Unwritable | None:
+    """A failure that another time would not have."""
+    cause = getattr(failure, "orig", None) or failure
+    number = _PASSING.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)  # without its extension
+    return None if number is None else Unwritable(number, os.strerror(number))
 
 
 def lock_path(path: Path) -> str:

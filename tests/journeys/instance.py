@@ -1,5 +1,6 @@
 """A real instance for tests: made, served, killed and looked into from outside."""
 
+import contextlib
 import functools
 import json
 import os
@@ -7,6 +8,7 @@ import random
 import signal
 import smtplib
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from mssante.storage.encryption import Keyring
 from mssante.storage.journal import live_records
+from tests.support.peers import Peer, PeerThread, peer_context
 
 COMMAND = [sys.executable, "-m", "mssante"]
 READY_SECONDS = 60
@@ -36,6 +39,13 @@ def free_port_base() -> int:
             continue
         return base
     raise RuntimeError("no free ports")
+
+
+def wait_for(condition, seconds: float = 60, pause: float = 0.02) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to pass"
+        time.sleep(pause)
 
 
 class Instance:
@@ -147,34 +157,40 @@ class Instance:
         client = smtplib.SMTP_SSL(
             demo["host"], demo["ports"]["submissions"], context=self.tls(), timeout=timeout
         )
-        client.login(account["login"], account["password"])
+        try:
+            client.login(account["login"], account["password"])
+        except Exception:
+            client.close()
+            raise
         return client
+
+    def look(self, database: Path, query: str):
+        """The one value that a query finds in a database, looked up without a lock."""
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+            [[value]] = opened.execute(query)
+        return value
+
+    def database(self, name: str) -> Path:
+        return self.directory / "data" / f"{name}.sqlite"
+
+    def spools(self) -> list[Path]:
+        return list((self.directory / "data").glob("spool-*.sqlite"))
 
     def spool_is_empty(self) -> bool:
         """Nothing is live in the journals and nothing is deferred: looked up without a lock."""
-        import sqlite3
-
-        data = self.directory / "data"
-        for path in data.glob("spool-*.sqlite"):
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                [[deferred]] = connection.execute("SELECT count(*) FROM spool_entry")
-            connection.close()
+        folder = self.directory / "data" / "segments-mail"
+        for path in self.spools():
             slot = path.stem.removeprefix("spool-")
-            if deferred or any(live_records(data / "segments-mail", slot, self.keyring, 1)):
+            if self.look(path, "SELECT count(*) FROM spool_entry") or any(
+                live_records(folder, slot, self.keyring, 1)
+            ):
                 return False
         return True
 
     def relays_waiting(self) -> int:
         """Orders to other operators that have no outcome yet."""
-        import sqlite3
-
-        count = 0
-        for path in (self.directory / "data").glob("spool-*.sqlite"):
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                [[due]] = connection.execute("SELECT count(*) FROM relay_order WHERE state = 'due'")
-            connection.close()
-            count += due
-        return count
+        waiting = "SELECT count(*) FROM relay_order WHERE state = 'due'"
+        return sum(self.look(path, waiting) for path in self.spools())
 
     @functools.cached_property
     def keyring(self) -> Keyring:
@@ -183,10 +199,23 @@ class Instance:
         )
 
     def wait_until_carried(self, seconds: float = 90) -> None:
-        deadline = time.monotonic() + seconds
-        while not self.spool_is_empty():
-            assert time.monotonic() < deadline, "the spool does not empty"
-            time.sleep(0.2)
+        wait_for(self.spool_is_empty, seconds, pause=0.2)
+
+    def wait_until_done(self, seconds: float = 90) -> None:
+        """Also what goes to other operators."""
+        self.wait_until_carried(seconds)
+        wait_for(lambda: self.relays_waiting() == 0, seconds)
+
+    def peer(self, **options) -> PeerThread:
+        """The demo's other operator, who listens once it is entered."""
+        operator = self.demo["remote_operators"][0]
+        context = peer_context(
+            operator["client_certificate"],
+            operator["client_key"],
+            self.directory / "tls" / "peers.pem",
+        )
+        extensions = ["PIPELINING", "SIZE 25000000", "8BITMIME"]
+        return PeerThread(Peer(context, extensions, **options), operator["port"])
 
 
 @dataclass

@@ -159,6 +159,24 @@ async def test_neither_the_recipient_nor_the_answer_stands_in_clear_on_the_disk(
         assert b"cannot connect" not in path.read_bytes()
 
 
+async def test_domains_that_are_passed_over_stay_in_the_queue_but_what_is_given_up_comes(
+    world, clock
+):
+    database, opened = world
+    relays = opened()
+    full, dropped, other = (
+        an_order(clock), an_order(clock), an_order(clock, domain="elsewhere.example"),
+    )  # fmt: skip
+    await relays.order([full, dropped, other])
+    drop = update(RELAY).where(RELAY.c.id == dropped.id).values(wish=Wish.DROP.value)
+    await database.write(lambda conn: conn.execute(drop) and None)
+
+    found = await relays.due(10, {"other.example"})
+
+    assert {one.id for one in found} == {dropped.id, other.id}
+    assert [one.id for one in await relays.due(10)] == [full.id]
+
+
 @pytest.mark.parametrize(("wish", "due"), [(Wish.HOLD, 0), (Wish.DROP, 1), (Wish.DISCARD, 1)])
 async def test_an_administrators_wish_is_heard(world, clock, wish, due):
     database, opened = world

@@ -252,6 +252,32 @@ async def test_a_full_disk_accepts_nothing_and_the_next_message_is_well(start, m
     assert len(await (await start()).due(10)) == 1
 
 
+@pytest.mark.parametrize("end", ["finish", "defer"])
+async def test_a_mark_that_the_disk_does_not_take_is_no_failure_and_is_made_later(
+    start, monkeypatch, clock, end
+):
+    spool = await start()
+    entry = await spool.accept(ENVELOPE, b"body")
+    done, refused = spool._journal.done, [OSError(28, "No space left on device")]
+
+    def full(record):
+        if refused:
+            raise refused.pop()
+        done(record)
+
+    monkeypatch.setattr(spool._journal, "done", full)
+    if end == "finish":
+        await spool.finish(entry.id)
+    else:
+        await spool.defer(entry.id, timedelta(seconds=1), "why")
+    assert spool._journal.live == 1
+
+    assert await spool.due(10) == []
+    assert spool._journal.live == 0
+    clock.advance(seconds=2)
+    assert [one.id for one in await spool.due(10)] == ([] if end == "finish" else [entry.id])
+
+
 async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_yet(
     keyring, tmp_path, monkeypatch
 ):

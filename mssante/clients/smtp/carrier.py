@@ -225,7 +225,7 @@ class SmtpCarrier:
                 return _Kept(await self._open_one(domain, host), 0)
             except PeerLost as lost:
                 status = _TLS_STATUS if lost.why.startswith("TLS") else _UNREACHABLE
-                last = _Unusable(Outcome(Stage.WAITING, status, lost.why, host.name), lost.why)
+                last = _Unusable(_lost(lost, status, host.name), lost.why)
             except PeerRefuses as refuses:
                 answer = refuses.answer
                 text = answer.text if answer is not None else refuses.why
@@ -248,8 +248,17 @@ class SmtpCarrier:
 
 
 def _broken(places: Sequence[int], session: PeerSession, lost: PeerLost) -> Attempt:
-    outcome = Outcome(Stage.WAITING, _BROKEN, lost.why, session.host)
-    return Attempt(dict.fromkeys(places, outcome), why=lost.why)
+    outcome = _lost(lost, _BROKEN, session.host)
+    # A peer that says itself that it leaves wants nobody's mail now; the others would hear the same.
+    left = lost.answer is not None
+    return Attempt(dict.fromkeys(places, outcome), unreachable=left, why=lost.why)
+
+
+def _lost(lost: PeerLost, status: str, host: str) -> Outcome:
+    """`status`, unless the peer gave its own before it left."""
+    if lost.answer is None:
+        return Outcome(Stage.WAITING, status, lost.why, host)
+    return Outcome(Stage.WAITING, lost.answer.enhanced, lost.answer.text, host)
 
 
 def _pieces(blobs: Blobs, prefix: bytes, ref: BlobRef) -> Iterator[bytes]:

@@ -19,11 +19,14 @@ _MOST_UNREAD: Final = 64 * 1024
 
 
 class PeerLost(Exception):
-    """The connection cannot be used any more; `why` is a word of ours, free of the peer's."""
+    """The connection cannot be used any more; `why` is a word of ours, free of the peer's, and
+    `answer` what it said before it left.
+    """
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, answer: Answer | None = None) -> None:
         super().__init__(why)
         self.why = why
+        self.answer = answer
 
 
 class PeerConnection(asyncio.Protocol):

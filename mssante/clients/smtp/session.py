@@ -5,6 +5,7 @@ is ever said in clear but EHLO and STARTTLS.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,8 @@ END_SECONDS: Final = 600.0
 MOST_RECIPIENTS: Final = 100
 """RFC 5321 section 4.5.3.1.8."""
 MOST_MESSAGES: Final = 100
+_LEAVING: Final = 421
+"""To whatever command: the peer closes the connection (RFC 5321 section 3.8)."""
 _LIMIT_DIGITS: Final = 6
 """RFC 9422 section 4.1."""
 
@@ -168,9 +171,7 @@ class PeerSession:
         if "PIPELINING" in self._extensions:
             self._connection.say(*commands)
             answers = [
-                await self._connection.answer(
-                    DATA_SECONDS if command == "DATA" else COMMAND_SECONDS
-                )
+                await self._answer(DATA_SECONDS if command == "DATA" else COMMAND_SECONDS)
                 for command in commands
             ]
             mail, *rcpts, data = answers
@@ -213,21 +214,30 @@ class PeerSession:
 
     async def _ask(self, command: str) -> Answer:
         self._connection.say(command)
-        return await self._connection.answer(COMMAND_SECONDS)
+        return await self._answer(COMMAND_SECONDS)
+
+    async def _answer(self, seconds: float) -> Answer:
+        answer = await self._connection.answer(seconds)
+        if answer.code == _LEAVING:
+            self.abort()
+            raise PeerLost("the peer ends the session", answer)
+        return answer
 
     async def _leave(self, data: Answer) -> None:
         """End a transaction without recipients, also where the peer wants its data all the same
         (RFC 2920 section 3.1).
         """
-        if data.code == 354:
-            self._connection.say(".")
-            await self._connection.answer(COMMAND_SECONDS)
+        with suppress(PeerLost):  # see `_reset`
+            if data.code == 354:
+                self._connection.say(".")
+                await self._answer(COMMAND_SECONDS)
         await self._reset()
 
     async def _reset(self) -> None:
-        answer = await self._ask("RSET")
-        if not answer.is_positive:
-            self._connection.close()
+        with suppress(PeerLost):  # what it answered before it left counts all the same
+            answer = await self._ask("RSET")
+            if not answer.is_positive:
+                self._connection.close()
 
     async def _data(self, message: Handover) -> Answer:
         self.data_begun = True
@@ -236,7 +246,7 @@ class PeerSession:
             self._connection.write(stuffing.take(piece))
             await self._connection.drain(BLOCK_SECONDS)
         self._connection.write(stuffing.end())
-        answer = await self._connection.answer(END_SECONDS)
+        answer = await self._answer(END_SECONDS)
         if 300 <= answer.code < 400:
             raise self._confused()
         return answer

@@ -1,5 +1,6 @@
 """One client's session: its state, who it is, what it has selected; runs commands one by one."""
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
@@ -17,6 +18,8 @@ from mssante.wire.imap.commands import Command, Select, StartTls, Tagged
 from mssante.wire.imap.responses import completion
 
 _LOG: Final = logging.getLogger(__name__)
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBUSY})
+"""A full disk, a database that another program holds."""
 
 
 class SignIn(Protocol):
@@ -229,9 +232,18 @@ class Session:
             return reply_for(refusal.reason)
         except ConnectionError:
             raise
-        except Exception:  # noqa: BLE001 - whatever fails, the session goes on
-            _LOG.exception("an IMAP command failed", extra={"command": tagged.name})
-            return Reply("NO", "Internal error, noted in the log", "SERVERBUG")
+        except Exception as failure:  # noqa: BLE001 - whatever fails, the session goes on
+            return _noted(tagged, failure)
 
     def _complete(self, tag: str, reply: Reply) -> None:
         self.wire.write(completion(tag, reply.status, reply.text, reply.code))
+
+
+def _noted(tagged: Tagged, failure: Exception) -> Reply:
+    """Log what has failed by our own fault, and say whether another time may help (RFC 5530)."""
+    if isinstance(failure, OSError) and failure.errno in _PASSING:
+        why = {"command": tagged.name, "why": failure.strerror}
+        _LOG.error("an IMAP command cannot be done now", extra=why)
+        return reply_for(Reason.TRY_LATER)
+    _LOG.error("an IMAP command failed", extra={"command": tagged.name}, exc_info=failure)
+    return Reply("NO", "Internal error, noted in the log", "SERVERBUG")

@@ -139,6 +139,8 @@ async def test_each_recipient_has_its_own_outcome(world, pipelining):
         ({"MAIL": "451 4.3.0 later"}, Stage.WAITING, "4.3.0"),
         ({"RCPT": "550 5.1.1 unknown"}, Stage.FAILED, "5.1.1"),
         ({"RCPT": "550 5.1.1 unknown", "DATA": "354 all the same"}, Stage.FAILED, "5.1.1"),
+        ({"RCPT": "550 5.1.1 unknown", "RSET": "CLOSE"}, Stage.FAILED, "5.1.1"),
+        ({"RCPT": "550 5.1.1 unknown", "RSET": "421 4.4.2 bye"}, Stage.FAILED, "5.1.1"),
         ({"DATA": "451 4.3.1 full"}, Stage.WAITING, "4.3.1"),
         ({"DATA": "554 5.5.0 no"}, Stage.FAILED, "5.5.0"),
         ({"end": "554 5.6.0 malformed"}, Stage.FAILED, "5.6.0"),
@@ -158,6 +160,18 @@ async def test_what_a_peer_answers_decides(world, answers, stage, status, pipeli
     assert stages(attempt) == [stage]
     assert attempt.outcomes[0].status == status
     assert not attempt.unreachable
+
+
+@pytest.mark.parametrize("verb", ["EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "end"])
+async def test_a_peer_that_says_that_it_leaves_is_left_alone_with_its_own_reason(world, verb):
+    peer, carrier = await world(answers={verb: "421 4.3.2 shutting down"})
+
+    attempt = await carrier.carry(an_order())
+
+    assert (stages(attempt), attempt.unreachable) == ([Stage.WAITING], True)
+    outcome = attempt.outcomes[0]
+    assert (outcome.status, outcome.diagnostic) == ("4.3.2", "421 4.3.2 shutting down")
+    assert peer.connections == 1
 
 
 async def test_after_a_refusal_the_session_serves_the_next_message(world):
