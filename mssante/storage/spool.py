@@ -242,7 +242,7 @@ class StoredSpool:
         try:
             self._journal.done(record)
         except OSError as error:
-            _LOG.error(  # noqa: TRY400 - it is the disk's fault, and is seen there
+            _LOG.error(
                 "the journal cannot be marked; it is tried again",
                 extra={"spool_id": id_text(record.id), "why": error.strerror},
             )

@@ -93,7 +93,7 @@ class Peer:
             await self._talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, EOFError):
             pass
-        except asyncio.CancelledError:  # at the end of a test; 3.11's streams would make a noise of it
+        except asyncio.CancelledError:  # at a test's end; 3.11's streams would make a noise of it
             writer.transport.abort()
         finally:
             writer.close()
