@@ -142,9 +142,7 @@ class StoredSpool:
 
     async def due(self, limit: int) -> list[SpoolEntry]:
         """Entries whose time has come and that no task of this process carries."""
-        for record in self._unmarked[:]:
-            self._unmarked.remove(record)
-            self._mark_done(record)
+        self._mark_again()
         # First what can fail: an entry that was taken out and not returned would be carried by nobody.
         await self._move_mark()
         now = to_milliseconds(self._clock.now())
@@ -247,6 +245,15 @@ class StoredSpool:
                 extra={"spool_id": id_text(record.id), "why": error.strerror},
             )
             self._unmarked.append(record)
+
+    def _mark_again(self) -> None:
+        waiting, self._unmarked = self._unmarked, []
+        for index, record in enumerate(waiting):
+            try:
+                self._journal.done(record)
+            except OSError:  # it was said once
+                self._unmarked = waiting[index:]
+                return
 
     async def _move_mark(self) -> None:
         """Remember the first segment that a start must look through; losing it costs time only."""

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import dns.resolver
 import pytest
 
-from mssante.app import open_stores, retry_rules
+from mssante.composition.operators import retry_rules
+from mssante.composition.stores import open_stores
 from mssante.cli.instance import act
 from mssante.clients.smtp import session as session_module
 from mssante.courier import relays as relays_module

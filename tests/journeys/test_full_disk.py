@@ -22,7 +22,13 @@ from tests.journeys.crash_world import (
 from tests.journeys.instance import Instance, a_message, wait_for
 from tests.journeys.people import subject_of
 from tests.journeys.test_two_operators import itself, submit
-from tests.support.faults import SmallDisk, empty_log, files_limited, writers_held
+from tests.support.faults import (
+    SmallDisk,
+    cut_zeros_ahead,
+    empty_log,
+    files_limited,
+    writers_held,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -55,8 +61,11 @@ def full(instance, *parts):
     """Fill the disks of some parts of the store."""
     stack = ExitStack()
     for part in parts:
+        path = instance.directory / "data" / part
         if part.endswith(".sqlite"):
-            empty_log(instance.directory / "data" / part)
+            empty_log(path)
+        else:
+            cut_zeros_ahead(path)
         stack.enter_context(instance.disks[part].full())
     return stack
 

@@ -1,6 +1,7 @@
 """Units of work on SQLite: brief ones in the loop, long ones in the thread, and locks in the way."""
 
 import asyncio
+import errno
 import fcntl
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from mssante.storage import migrate, versions
+from mssante.storage.database import Unwritable
 from mssante.storage.sqlite import SqliteDatabase
 from mssante.storage.sqlite_writer import lock_path
 
@@ -121,8 +123,9 @@ async def test_another_program_that_never_ends_costs_an_error_and_not_the_next_w
     monkeypatch.setattr("mssante.storage.sqlite_writer.BUSY_MILLISECONDS", 50)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
+    with pytest.raises(Unwritable) as caught:
         await database.write(note("a"), brief=brief)
+    assert caught.value.errno == errno.EBUSY
     other.execute("ROLLBACK")
     other.close()
 

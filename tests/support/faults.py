@@ -77,6 +77,12 @@ def _lift(pid: int, limit: tuple[int, int]) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
 
 
+def cut_zeros_ahead(segments: Path) -> None:
+    """Cut what is allocated behind each segment's content, so that its next write needs room on the disk."""
+    for path in segments.glob("*"):
+        os.truncate(path, len(path.read_bytes().rstrip(b"\0")))
+
+
 def empty_log(database: Path) -> None:
     """Cut a database's write-ahead log, so that its next write needs room on the disk."""
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:

@@ -12,15 +12,20 @@ from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 
-from mssante.app import Stores, Worker
-from mssante.clients.smtp.exchangers import Exchangers, Host
-from mssante.courier.relays import RelayCourier
 from sqlalchemy import select
 
+from mssante.clients.smtp.exchangers import Exchangers, Host
+from mssante.composition.certificates import Certificates
+from mssante.composition.operators import carrier_of, relay_services
+from mssante.composition.smime import mailbox_keys
+from mssante.composition.stores import Stores
+from mssante.courier.relays import RelayCourier
 from mssante.kernel.address import Address
 from mssante.kernel.clock import from_milliseconds, to_milliseconds
 from mssante.kernel.opaque import new_id
 from mssante.mail.relay import RelayOrder, RelayRecipient
+from mssante.servers.counting import CountingCourier
+from mssante.servers.metrics import Memory, Meters
 from mssante.storage import versions
 from mssante.storage.journal import Journal
 from mssante.storage.schema.spool import RELAY
@@ -84,12 +89,17 @@ class RelayWorld:
         self.spool = StoredSpool(
             database, journal, self.stores.mail_blobs, self.stores.keyring, self.clock
         )
-        worker = Worker(self.stores, [self.spool])
-        worker._carrier._exchangers = self.mx
-        self.relays = worker.relays
+        meters = Meters(Memory().page(0))
+        certificates = Certificates(self.stores.settings, mailbox_keys(self.stores), meters)
+        carrier = carrier_of(self.stores, lambda: certificates.operators, certificates.peers)
+        carrier._exchangers = self.mx
+        counting = CountingCourier(meters, self.clock)
+        self.relays = RelayCourier(
+            relay_services(self.stores, carrier, counting), [self.spool.relays]
+        )
         self.stack.push_async_callback(database.close)
         self.stack.push_async_callback(self.spool.close)
-        self.stack.push_async_callback(worker._carrier.close)
+        self.stack.push_async_callback(carrier.close)
         self.stack.push_async_callback(self.stop)
         self.relays.start()
 
