@@ -54,7 +54,8 @@ class MailboxService:
         self._blobs = blobs
         self._clock = clock
         self.consultations: Final = consultations
-        self._views: dict[tuple[int, OpaqueId | None], _OpenView] = {}
+        self._views: dict[int, dict[OpaqueId | None, _OpenView]] = {}
+        """By folder, the open ones, by reader."""
         self._kept: OrderedDict[tuple[int, OpaqueId | None], _OpenView] = OrderedDict()
         self._kept_rows = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,8 +81,8 @@ class MailboxService:
         To be given to the wake-ups as their listener. Returns at once; the sessions are told
         through the views' listeners.
         """
-        for (folder, _), opened in self._views.items():
-            if folder == number and opened.view.highestmodseq < highestmodseq:
+        for opened in self._views.get(number, {}).values():
+            if opened.view.highestmodseq < highestmodseq:
                 # Not at once: a change of our own is on its way into the view already.
                 asyncio.get_running_loop().call_soon(self._catch_up, opened, highestmodseq)
 
@@ -100,7 +101,7 @@ class MailboxService:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            numbers = sorted({number for number, _ in self._views})
+            numbers = sorted(self._views)
             if not numbers:
                 continue
             try:
@@ -196,7 +197,7 @@ class MailboxService:
     async def status(self, identity: Identity, folder: Folder) -> FolderStatus:
         """Counts of a folder, from its view where there is a current one."""
         key = (folder.number, identity.reader_id)
-        opened = self._views.get(key) or self._kept.get(key)
+        opened = self._opened(*key) or self._kept.get(key)
         if opened is not None and opened.view.highestmodseq >= folder.highestmodseq:
             return opened.view.status(folder.uidvalidity, folder.recent_from)
         return await self._store.status(folder.number, identity.reader_id)
@@ -206,14 +207,14 @@ class MailboxService:
     async def open_view(self, identity: Identity, folder: Folder) -> FolderView:
         """A current view of a folder; each `open_view` is paired with one `close_view`."""
         key = (folder.number, identity.reader_id)
-        opened = self._views.get(key)
+        opened = self._opened(*key)
         if opened is None:
             opened = self._kept.pop(key, None)
             if opened is None:
                 opened = _OpenView(self._store, FolderView(*key))
             else:
                 self._kept_rows -= opened.cost
-            self._views[key] = opened
+            self._views.setdefault(folder.number, {})[identity.reader_id] = opened
         opened.users += 1
         if opened.view.highestmodseq < folder.highestmodseq:
             try:
@@ -251,14 +252,20 @@ class MailboxService:
         except Exception:  # noqa: BLE001 - background work goes on
             _LOG.exception("what a session was told of could not be noted")
 
+    def _opened(self, number: int, reader: OpaqueId | None) -> "_OpenView | None":
+        return self._views.get(number, {}).get(reader)
+
     def close_view(self, view: FolderView) -> None:
         """A session leaves a view; the rows are kept for a while."""
         key = (view.number, view.reader)
-        opened = self._views[key]
+        readers = self._views[view.number]
+        opened = readers[view.reader]
         opened.users -= 1
         if opened.users:
             return
-        del self._views[key]
+        del readers[view.reader]
+        if not readers:
+            del self._views[view.number]
         if view.gone or not view.highestmodseq:
             return
         self._kept[key] = opened
@@ -325,7 +332,7 @@ class MailboxService:
         if is_ours and is_next and changes.uidnext == view.uidnext:
             view.apply(changes)
         else:
-            await self._views[view.number, view.reader].refresh()
+            await self._views[view.number][view.reader].refresh()
 
     async def append(
         self,
@@ -353,7 +360,7 @@ class MailboxService:
             internal_date or self._clock.now(),
             flags,
         )
-        opened = self._views.get((folder.number, identity.reader_id))
+        opened = self._opened(folder.number, identity.reader_id)
         if opened is not None and opened.view.highestmodseq < row.modseq:
             await opened.refresh()
         return row
@@ -389,7 +396,7 @@ class MailboxService:
 
     async def _refresh_open(self, folder: Folder, reader: OpaqueId | None) -> None:
         """Let the sessions that have a folder open see what was put into it or taken out."""
-        opened = self._views.get((folder.number, reader))
+        opened = self._opened(folder.number, reader)
         if opened is not None:
             await opened.refresh()
 

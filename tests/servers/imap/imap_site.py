@@ -133,7 +133,12 @@ class Site:
         """Until every open view has heard of what is in the store."""
         for _ in range(500):
             await asyncio.sleep(0.01)
-            views = [each.view for p in self.processes for each in p.service._views.values()]
+            views = [
+                each.view
+                for process in self.processes
+                for readers in process.service._views.values()
+                for each in readers.values()
+            ]
             if not views:
                 return
             numbers = sorted({view.number for view in views})
