@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert,
 from mssante.kernel.opaque import OpaqueId, new_id
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import FIRST_KEYWORD_BIT, LAST_KEYWORD_BIT, Folder, SpecialUse
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.mail import (
     ENTRY,
     FOLDER,
@@ -39,8 +40,8 @@ INITIAL_FOLDERS: Final = (
 _BY_MAILBOX: Final = select(FOLDER).where(FOLDER.c.mailbox_id == bindparam("mailbox"))
 _BY_NAME: Final = _BY_MAILBOX.where(FOLDER.c.name == bindparam("folder_name"))
 _LOCK: Final = select(FOLDER).where(FOLDER.c.number == bindparam("number")).with_for_update()
-_KEYWORDS: Final = (
-    select(FOLDER_KEYWORD.c.folder, FOLDER_KEYWORD.c.bit, FOLDER_KEYWORD.c.name)
+_KEYWORDS: Final = Prepared(
+    select(FOLDER_KEYWORD.c.name)
     .where(FOLDER_KEYWORD.c.folder == bindparam("number"))
     .order_by(FOLDER_KEYWORD.c.bit)
 )
@@ -284,7 +285,7 @@ def claim_recent(conn: Connection, folder: int, uidnext: int) -> int:
 
 def keywords(conn: Connection, folder: int) -> tuple[str, ...]:
     """The folder's keywords in the order of their bits."""
-    return tuple(row.name for row in conn.execute(_KEYWORDS, {"number": folder}))
+    return tuple(row.name for row in _KEYWORDS.all(conn, {"number": folder}))
 
 
 def keyword_bits(conn: Connection, folder: int, names: tuple[str, ...]) -> dict[str, int]:

@@ -76,13 +76,15 @@ _ANY_MODSEQ: Final = 1 << 63
 _GONE: Final = 1 << 63
 """Told to readers as the modseq of a folder that is no more: whoever has it open looks again."""
 
-_STATE: Final = select(
-    FOLDER.c.uidnext,
-    FOLDER.c.modseq,
-    FOLDER.c.flag_modseq,
-    FOLDER.c.uidvalidity,
-    FOLDER.c.recent_from,
-).where(FOLDER.c.number == bindparam("number"))
+_STATE: Final = Prepared(
+    select(
+        FOLDER.c.uidnext,
+        FOLDER.c.modseq,
+        FOLDER.c.flag_modseq,
+        FOLDER.c.uidvalidity,
+        FOLDER.c.recent_from,
+    ).where(FOLDER.c.number == bindparam("number"))
+)
 _COLUMNS: Final = (
     ENTRY.c.uid,
     ENTRY.c.flags,
@@ -92,9 +94,10 @@ _COLUMNS: Final = (
     ENTRY.c.message_id,
 )
 _ALL: Final = select(*_COLUMNS).where(ENTRY.c.folder == bindparam("number")).order_by(ENTRY.c.uid)
-_ADDED: Final = _ALL.where(ENTRY.c.uid >= bindparam("uidnext"))
-_CHANGED: Final = _ALL.where(ENTRY.c.modseq > bindparam("modseq"))
-_EXPUNGED: Final = (
+_EVERY: Final = Prepared(_ALL)
+_ADDED: Final = Prepared(_ALL.where(ENTRY.c.uid >= bindparam("uidnext")))
+_CHANGED: Final = Prepared(_ALL.where(ENTRY.c.modseq > bindparam("modseq")))
+_EXPUNGED: Final = Prepared(
     select(TOMBSTONE.c.uid)
     .where(TOMBSTONE.c.folder == bindparam("number"), TOMBSTONE.c.modseq > bindparam("modseq"))
     .order_by(TOMBSTONE.c.uid)
@@ -113,8 +116,11 @@ _READER_ALL: Final = (
     .where(ENTRY.c.folder == bindparam("number"))
     .order_by(ENTRY.c.uid)
 )
-_READER_CHANGED: Final = _READER_ALL.where(
-    or_(ENTRY.c.modseq > bindparam("modseq"), READER_FLAG.c.modseq > bindparam("modseq"))
+_READER_EVERY: Final = Prepared(_READER_ALL)
+_READER_CHANGED: Final = Prepared(
+    _READER_ALL.where(
+        or_(ENTRY.c.modseq > bindparam("modseq"), READER_FLAG.c.modseq > bindparam("modseq"))
+    )
 )
 _TAKE_UIDS: Final = (
     update(FOLDER)
@@ -614,7 +620,7 @@ def _effect(spool_id: OpaqueId, kind: str, target: OpaqueId, now: int) -> dict[s
 
 
 def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderStatus:
-    state = conn.execute(_STATE, {"number": folder}).one_or_none()
+    state = _STATE.first(conn, {"number": folder})
     if state is None:
         raise Refusal(Reason.MAILBOX_NONEXISTENT)
     deleted = int(Flags.DELETED)
@@ -650,21 +656,19 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
 def _changes(
     conn: Connection, folder: int, reader: OpaqueId | None, since: int, known_uidnext: int
 ) -> FolderChanges:
-    state = conn.execute(_STATE, {"number": folder}).one_or_none()
+    state = _STATE.first(conn, {"number": folder})
     if state is None:  # deleted meanwhile: the reader sees it empty
         return FolderChanges((), (), 1, since, ())
     parameters = {"number": folder, "modseq": since, "uidnext": known_uidnext, "reader": reader}
     only_added = bool(known_uidnext) and state.flag_modseq <= since
     if reader is None:
-        query = _ALL if not since else _ADDED if only_added else _CHANGED
+        query = _EVERY if not since else _ADDED if only_added else _CHANGED
     else:
-        query = _READER_ALL if not since else _READER_CHANGED
-    # All at once: a cursor that is asked row by row costs more than the rows.
-    found = conn.execute(query, parameters).all()
-    rows = [_row(row, shared=reader is not None) for row in found]
+        query = _READER_EVERY if not since else _READER_CHANGED
+    rows = [_row(row, shared=reader is not None) for row in query.all(conn, parameters)]
     expunged: list[int] = []
     if since and not only_added:
-        expunged = [row.uid for row in conn.execute(_EXPUNGED, parameters)]
+        expunged = [row.uid for row in _EXPUNGED.all(conn, parameters)]
     return FolderChanges(
         rows, expunged, state.uidnext, state.modseq, folders.keywords(conn, folder)
     )
