@@ -22,6 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,16 +95,23 @@ class Client:
         await self._say(b"AUTH PLAIN " + base64.b64encode(login) + b"\r\n", 235)
         return self
 
-    async def send(self, recipient: str, content: bytes) -> float:
-        """Submit a message; the seconds from the end of its data to the 250."""
-        self._writer.write(
-            f"MAIL FROM:<{self._account['address']}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode()
-        )
-        for code in (250, 250, 354):
+    async def send(
+        self,
+        recipients: Sequence[str],
+        content: bytes,
+        on_end: Callable[[float], object] | None = None,
+    ) -> float:
+        """Submit a message; the seconds from the end of its data, told when it comes, to the 250."""
+        commands = [f"MAIL FROM:<{self._account['address']}>"]
+        commands += [f"RCPT TO:<{one}>" for one in recipients]
+        self._writer.write("\r\n".join([*commands, "DATA\r\n"]).encode())
+        for code in [250] * len(commands) + [354]:
             await self._answer(code)
         self._writer.write(content + b"\r\n.\r\n")
         await self._writer.drain()
         started = time.perf_counter()
+        if on_end is not None:
+            on_end(started)
         await self._answer(250)
         return time.perf_counter() - started
 
@@ -246,7 +254,7 @@ async def load(instance: Instance, kind: str, messages: int, connections: int) -
 
     async def work(client: Client) -> None:
         for patient, message in queue:
-            waits.append(await client.send(patient["address"], message))
+            waits.append(await client.send([patient["address"]], message))
 
     cpu, started = cpu_seconds(instance), time.perf_counter()
     await asyncio.gather(*(work(client) for client in clients))
@@ -303,7 +311,7 @@ async def relayed(here: Instance, there: Instance, messages: int, connections: i
 
     async def work(client: Client) -> None:
         for address, message in queue:
-            await client.send(address, message)
+            await client.send([address], message)
 
     before = cpu_seconds(here), cpu_seconds(there)
     started = time.perf_counter()
@@ -351,7 +359,7 @@ async def latency(instance: Instance, messages: int) -> list[float]:
     for number in range(messages):
         message = content("text5k", sender, patient, number, secrets.token_hex(4))
         seen = asyncio.create_task(_exists(incoming))
-        await client.send(reader["address"], message)
+        await client.send([reader["address"]], message)
         answered = time.perf_counter()
         waits.append(1000 * max(0.0, await seen - answered))
         await asyncio.sleep(0.01)
