@@ -7,6 +7,7 @@ changes nothing. One worker fetches for all: the others read what it wrote.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,8 +52,21 @@ class Renewable:
 class FileWatch:
     """Loads again what has changed."""
 
-    def __init__(self, items: Sequence[Renewable], *, look_seconds: float = _LOOK_SECONDS) -> None:
+    def __init__(
+        self,
+        items: Sequence[Renewable],
+        on_looked: Callable[[float], object] = lambda _: None,
+        *,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        """Args:
+        items: what is loaded.
+        on_looked: told after each look when it began, by the monotonic clock: what changed until
+            then is in force, unless it is broken.
+        look_seconds: between two looks.
+        """
         self._items = items
+        self._on_looked = on_looked
         self._look_seconds = look_seconds
         # Nothing was seen yet: what changed while the process started is loaded at the first look.
         self._seen: list[_Fingerprint] = [()] * len(items)
@@ -76,6 +90,7 @@ class FileWatch:
 
     async def look(self, *, everything: bool = False) -> None:
         """Load what has changed since the last look, or everything."""
+        began = time.monotonic()
         for number, item in enumerate(self._items):
             now = _fingerprint(item)
             if now == self._seen[number] and not everything:
@@ -92,6 +107,7 @@ class FileWatch:
             else:
                 level = logging.DEBUG if first and not everything else logging.INFO
                 _LOG.log(level, "files were loaded again", extra={"what": item.what})
+        self._on_looked(began)
 
 
 _Fingerprint = tuple[tuple[str, int, int, int], ...]

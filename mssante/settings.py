@@ -238,9 +238,9 @@ class Limits:
     recipients: int = _bounded(100, 1, 10_000)
     """Recipients of one message; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
     connections: int = _bounded(10_000, 1, 1_000_000)
-    """Open connections of one worker, all listeners together."""
+    """Open connections of SMTP and of the web, all workers together; and of IMAP, at each worker."""
     connections_per_peer: int = _bounded(1_000, 0, 1_000_000)
-    """Open connections of one network address at one worker; 0 is no limit of their own."""
+    """Those that one network (IPv4 address, IPv6 /64) may have of the former; 0: no limit of its own."""
     account_messages_per_hour: int = _bounded(5_000, 0, 10**9)
     """Messages that one account submits in an hour, all workers together; 0: no limit, as below."""
     account_recipients_per_hour: int = _bounded(20_000, 0, 10**9)

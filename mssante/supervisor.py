@@ -26,8 +26,9 @@ from mssante.composition.listeners import Listening
 from mssante.composition.process import run_worker
 from mssante.composition.smime import prepare
 from mssante.composition.stores import check_stores
-from mssante.servers.metrics import HEARTBEAT, STARTS, Counter, Memory
+from mssante.servers.metrics import HEARTBEAT, LOADED, STARTS, Counter
 from mssante.servers.service_manager import ServiceManager
+from mssante.servers.shared_memory import SharedMemory
 from mssante.settings import Listener, Role, Settings
 from mssante.storage import trust_files
 from mssante.trust.anchors import Unreadable
@@ -49,6 +50,9 @@ _QUICK_DEATH: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
 _NO_FORK_PAUSE: Final = 1.0
 _LOOK_SECONDS: Final = 5.0
+_SOON_SECONDS: Final = 0.1
+_LOADING_SECONDS: Final = 20.0
+"""How long a manager waits for workers to load their files again."""
 _ALL_SILENT_SECONDS: Final = 60.0
 """When no worker has told of itself for so long, the service hangs: its watchdog may end it."""
 
@@ -87,9 +91,11 @@ class Supervisor:
         self._stopping = False
         self._renewing = False
         """The workers are to load their certificates again."""
+        self._renewed: float | None = None
+        """When they were told to, while some have not done it."""
         # Made before the first worker: they all inherit it.
-        self._memory = Memory(workers)
-        self._starts = Counter(self._memory.supervisor, STARTS)
+        self._shared = SharedMemory.of_workers(workers)
+        self._starts = Counter(self._shared.numbers.supervisor, STARTS)
         self._manager = ServiceManager()
         self._sockets: Listening = {}
         self._wake: tuple[int, int] = (-1, -1)
@@ -155,10 +161,25 @@ class Supervisor:
     def _renew(self) -> None:
         self._renewing = False
         self._manager.reloading()
+        self._renewed = time.monotonic()
         for pid in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
-        # Nobody waits for them: they serve all the while, and what is broken changes nothing.
+
+    def _end_renewal(self, asked: float) -> None:
+        """Tell the manager when all have loaded; what is broken changed nothing, and counts as done."""
+        missing = [
+            slot
+            for slot, began in zip(
+                self._slots, self._shared.numbers.of_each_worker(LOADED), strict=True
+            )
+            if began < asked
+        ]
+        if missing and time.monotonic() < asked + _LOADING_SECONDS:
+            return
+        if missing:
+            _LOG.warning("workers have not loaded their files again yet", extra={"slots": missing})
+        self._renewed = None
         self._tell_ready()
 
     def _tell_ready(self) -> None:
@@ -191,7 +212,7 @@ class Supervisor:
                 self._slots,
                 self._sockets,
                 lambda: _tell(ready),
-                self._memory,
+                self._shared,
             )
         except BaseException:  # noqa: BLE001 - the last frame of this process
             _LOG.exception("a worker failed")
@@ -231,13 +252,17 @@ class Supervisor:
                     del self._due[slot]
                     self._restart(slot, ready, pause)
             pause = min(_LOOK_SECONDS, self._manager.watchdog_seconds or _LOOK_SECONDS)
-            select.select([self._wake[0]], [], [], 0.2 if self._due else pause)
+            soon = self._due or self._renewed is not None
+            select.select([self._wake[0]], [], [], _SOON_SECONDS if soon else pause)
             self._drain()
             if self._renewing:
                 self._renew()
+            if self._renewed is not None:
+                self._end_renewal(self._renewed)
             for dead in self._reap():
                 self._replace(dead)
-            if time.monotonic() - max(self._memory.of_each_worker(HEARTBEAT)) < _ALL_SILENT_SECONDS:
+            last = max(self._shared.numbers.of_each_worker(HEARTBEAT))
+            if time.monotonic() - last < _ALL_SILENT_SECONDS:
                 self._manager.alive()
         self._manager.stopping()
         self._stop_workers()
@@ -263,6 +288,7 @@ class Supervisor:
             worker = self._workers.pop(pid, None)
             if worker is None:
                 continue
+            self._shared.connections.forget(self._slots.index(worker.slot))
             if not self._stopping:
                 _LOG.warning(
                     "a worker ended",

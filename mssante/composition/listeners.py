@@ -24,6 +24,7 @@ from mssante.servers.imap.listener import ImapServer
 from mssante.servers.limits import ByteBudget, ConnectionLimits
 from mssante.servers.metrics import Meters
 from mssante.servers.sampling import Count
+from mssante.servers.shared_memory import SharedMemory
 from mssante.servers.smtp.dialogue import SessionLimits
 from mssante.servers.smtp.reception import ReceptionServer, ReceptionServices
 from mssante.servers.smtp.submission import SubmissionServer, SubmissionServices
@@ -57,10 +58,17 @@ class Listeners:
     """The listeners of one worker; they share what is counted and limited."""
 
     def __init__(
-        self, stores: Stores, services: Services, certificates: Certificates, meters: Meters
+        self,
+        stores: Stores,
+        services: Services,
+        certificates: Certificates,
+        meters: Meters,
+        shared: SharedMemory,
     ) -> None:
         settings = stores.settings
         connections = ConnectionLimits(
+            shared.connections,
+            shared.worker,
             total=settings.limits.connections,
             per_peer=settings.limits.connections_per_peer or settings.limits.connections,
         )

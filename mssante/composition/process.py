@@ -13,9 +13,9 @@ from mssante.composition.listeners import Listening
 from mssante.composition.slots import hold_slot, open_spool
 from mssante.composition.stores import layout_of, open_stores
 from mssante.composition.worker import Worker
-from mssante.renewal import Fetcher, FileWatch
+from mssante.renewal import Fetcher
 from mssante.servers import logs
-from mssante.servers.metrics import Memory
+from mssante.servers.shared_memory import SharedMemory
 from mssante.settings import Settings
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener
@@ -33,7 +33,7 @@ def run_worker(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
-    memory: Memory | None = None,
+    shared: SharedMemory,
 ) -> int:
     """Be one worker process until SIGTERM.
 
@@ -43,7 +43,7 @@ def run_worker(
         slots: those of all workers; the first one's adopts the spools of former slots.
         listening: sockets that the supervisor bound.
         ready: called once, when every listener accepts.
-        memory: where all workers of the instance count.
+        shared: what they see of each other.
 
     Returns:
         The process's exit code.
@@ -65,10 +65,10 @@ def run_worker(
             if other not in adopted:
                 _LOG.error("a former slot is held by another process", extra={"slot": other})
         is_first = slot == slots[0]
-        page = (memory, list(slots).index(slot))
+        shared = shared.at(list(slots).index(slot))
         try:
             uvloop.run(
-                _serve(settings, [slot, *adopted], listening, ready, page, is_first=is_first)
+                _serve(settings, [slot, *adopted], listening, ready, shared, is_first=is_first)
             )
         except Unreadable as error:  # a file that was good when the instance started
             _LOG.error("this worker cannot start", extra={"why": str(error)})
@@ -81,7 +81,7 @@ async def _serve(
     slots: Sequence[str],
     listening: Listening,
     ready: Callable[[], None],
-    page: tuple[Memory | None, int],
+    shared: SharedMemory,
     *,
     is_first: bool,
 ) -> None:
@@ -92,7 +92,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings, f"{slots[0]}b", hear))
         spools = [await open_spool(stack, stores, slot) for slot in slots]
-        worker = Worker(stores, spools, *page)
+        worker = Worker(stores, spools, shared)
         hear.to = worker.mailboxes.on_folder_changed
         stores.wakeups.listen(asyncio.get_running_loop())
         upkeep = Upkeep(
@@ -104,7 +104,7 @@ async def _serve(
         stack.push_async_callback(upkeep.close)
         fetcher = Fetcher(settings, stores.white_list, stores.clock)
         stack.push_async_callback(fetcher.close)
-        watch = FileWatch(worker.renewables())
+        watch = worker.watch()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.ask)
         try:
             await worker.start(listening)

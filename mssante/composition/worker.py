@@ -18,9 +18,10 @@ from mssante.courier.courier import Courier
 from mssante.courier.relays import RelayCourier
 from mssante.mail.consultations import Consultations
 from mssante.mail.mailboxes import MailboxService
-from mssante.renewal import Renewable
+from mssante.renewal import FileWatch
 from mssante.servers.counting import CountingCourier
-from mssante.servers.metrics import Memory, Meters
+from mssante.servers.metrics import Meters
+from mssante.servers.shared_memory import SharedMemory
 from mssante.storage.audit import StoredAuditLog
 from mssante.storage.spool import StoredSpool
 
@@ -32,19 +33,19 @@ class Worker:
         self,
         stores: Stores,
         spools: Sequence[StoredSpool],
-        memory: Memory | None = None,
-        number: int = 0,
+        shared: SharedMemory | None = None,
     ) -> None:
         """Args:
         stores: the opened stores.
         spools: this worker's own first, then those of slots that nobody serves any more.
-        memory: where all workers count; by default this one's alone.
-        number: of this worker's page in it.
+        shared: where all workers count; by default this one's alone.
         """
         self._stores = stores
         self._spools = spools
-        numbers = memory or Memory()
-        meters = Meters(numbers.page(number))
+        shared = shared or SharedMemory.of_workers()
+        numbers = shared.numbers
+        meters = Meters(numbers.page(shared.worker))
+        self._loaded = meters.loaded
         counting = CountingCourier(meters, stores.clock)
         policy, keys = policy_of(stores), mailbox_keys(stores)
         certificates = self._certificates = Certificates(stores.settings, keys, meters)
@@ -66,7 +67,7 @@ class Worker:
             stores.clock,
             Consultations(StoredAuditLog(stores.databases["mail"], stores.clock)),
         )
-        self._health = health_of(stores, numbers, f"w{number}")
+        self._health = health_of(stores, numbers, f"w{shared.worker}")
         self._web_audit = CondensedAudit(audit, stores.clock)
         self.listeners = Listeners(
             stores,
@@ -83,12 +84,14 @@ class Worker:
             ),
             certificates,
             meters,
+            shared,
         )
         self._sampler = sampler_of(meters, stores.clock, self.listeners.sessions, spools)
 
-    def renewables(self) -> list[Renewable]:
-        """What this worker loads again when its files change."""
-        return self._certificates.renewables(self.listeners.reception.renew)
+    def watch(self) -> FileWatch:
+        """What loads files again when they change."""
+        items = self._certificates.renewables(self.listeners.reception.renew)
+        return FileWatch(items, self._loaded.set)
 
     async def start(self, listening: Listening) -> None:
         """Recover what was left, then accept."""

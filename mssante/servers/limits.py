@@ -1,42 +1,49 @@
-"""What one peer, one session and all of them together may take of this process."""
+"""What one peer, one session and all of them together may take."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
 from mssante.access.throttle import network_of
+from mssante.servers.connection_counts import ConnectionCounts
 
 
 class ConnectionLimits:
-    """Counts open connections, in total and per peer (IPv4 address or IPv6 /64)."""
+    """How many connections may be open, in total and per peer (IPv4 address or IPv6 /64).
 
-    def __init__(self, *, total: int = 5_000, per_peer: int = 200) -> None:
+    They count at all workers together. Two that are admitted at the same instant at different workers do
+    not see each other, so that there may be as many more as there are other workers.
+    """
+
+    def __init__(
+        self,
+        counts: ConnectionCounts | None = None,
+        worker: int = 0,
+        *,
+        total: int = 5_000,
+        per_peer: int = 200,
+    ) -> None:
+        """Args:
+        counts: where all workers count; by default this one's alone.
+        worker: the number of this one in it.
+        total: connections at most.
+        per_peer: of one peer at most.
+        """
+        self._counts = counts or ConnectionCounts()
+        self._worker = worker
         self._total = total
         self._per_peer = per_peer
-        self._open: Counter[str] = Counter()
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """Connections open now."""
-        return self._count
 
     def admit(self, peer: str) -> bool:
         """Count a new connection in, or say that there are too many."""
-        network = network_of(peer)
-        if self._count >= self._total or self._open[network] >= self._per_peer:
+        network, counts = network_of(peer), self._counts
+        if counts.total() >= self._total or counts.of_network(network) >= self._per_peer:
             return False
-        self._count += 1
-        self._open[network] += 1
+        counts.add(self._worker, network, 1)
         return True
 
     def release(self, peer: str) -> None:
         """Count out a connection that was admitted."""
-        network = network_of(peer)
-        self._count -= 1
-        self._open[network] -= 1
-        if not self._open[network]:
-            del self._open[network]
+        self._counts.add(self._worker, network_of(peer), -1)
 
 
 class ByteBudget:

@@ -125,11 +125,19 @@ HEARTBEAT: Final = Family(
     "mssante_heartbeat", "Seconds of the machine's monotonic clock at the last sign of life.",
     "oldest",
 )  # fmt: skip
+LOADED: Final = Family(
+    "mssante_loaded",
+    "Seconds of the machine's monotonic clock when the last look at certificates, keys and "
+    "revocation lists began, of those that have ended.",
+    "oldest",
+)  # fmt: skip
+AMONG_OURSELVES: Final = frozenset({HEARTBEAT.name, LOADED.name})
+"""What says nothing to others."""
 
 FAMILIES: Final = (
     ACCEPTED, REFUSED, DELIVERED, FILED, HELD, RELAYED, SET_BACK, SIGN_INS, HANDSHAKES, REQUESTS,
     MALFORMED, STARTS, ACCEPT_SECONDS, DELIVERY_SECONDS, FILING_SECONDS, SESSIONS, QUEUE, OLDEST,
-    JOURNAL, HEARTBEAT,
+    JOURNAL, HEARTBEAT, LOADED,
 )  # fmt: skip
 
 
@@ -265,6 +273,7 @@ class Meters:
         self.delivery_seconds = Histogram(page, DELIVERY_SECONDS)
         self.filing_seconds = Histogram(page, FILING_SECONDS)
         self.heartbeat = Gauge(page, HEARTBEAT)
+        self.loaded = Gauge(page, LOADED)
         self.journal = Gauge(page, JOURNAL)
 
     def refused(self, service: str, reason: Reason) -> None:

@@ -38,6 +38,8 @@ def test_the_manager_hears_ready_signs_of_life_reloads_and_the_end(systemd, tmp_
         said = heard_until(systemd, "READY=1")
         assert "RELOADING=1" in said
         assert any(word.startswith("MONOTONIC_USEC=") for word in said)
+        # Each worker loads four things: they are there when the manager hears that all is ready.
+        assert instance.log.read_text().count("files were loaded again") == 2 * 4
         instance.process.send_signal(signal.SIGTERM)
         heard_until(systemd, "STOPPING=1")
     finally:

@@ -171,6 +171,9 @@ class World:
         self.implicit_port = await self._listen(implicit=True)
         return self.server
 
+    def open_connections(self) -> int:
+        return self.connections._counts.total()
+
     async def _listen(self, *, implicit: bool) -> int:
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setblocking(False)

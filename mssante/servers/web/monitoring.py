@@ -25,7 +25,7 @@ from mssante.access.audit_log import CondensedAudit
 from mssante.kernel.clock import Clock
 from mssante.kernel.reasons import Reason
 from mssante.servers.health import Health
-from mssante.servers.metrics import FAMILIES, HEARTBEAT, Family, Memory, cumulative
+from mssante.servers.metrics import AMONG_OURSELVES, FAMILIES, Family, Memory, cumulative
 from mssante.servers.web.pages import Page, Resource
 
 _LOG: Final = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Monitoring:
 
     def _counted(self) -> Iterator[Metric]:
         for family in FAMILIES:
-            if family is not HEARTBEAT:
+            if family.name not in AMONG_OURSELVES:
                 yield _metric(family, self._memory)
 
     async def _looked_up(self) -> list[Metric]:

@@ -76,7 +76,7 @@ async def test_a_broken_handshake_ends_the_connection_only(world):
     assert (await other.submit(message())).startswith("250")
     other.leave()
     await asyncio.sleep(0.05)
-    assert world.connections.count == 0
+    assert world.open_connections() == 0
 
 
 @pytest.mark.parametrize("ending", ["abort", "close", "half"])
@@ -98,7 +98,7 @@ async def test_a_connection_that_ends_inside_data_accepts_nothing(world, ending,
     assert world.accepted == []
     assert await world.spool.due(10) == []
     assert world.server.open_sessions == 0
-    assert world.connections.count == 0
+    assert world.open_connections() == 0
     assert world.memory.left == ByteBudget().left
 
 
