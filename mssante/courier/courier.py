@@ -10,6 +10,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -65,6 +66,9 @@ class Courier:
 
     def accepted(self, entry: SpoolEntry) -> None:
         """Start at once with what was just accepted into the first spool."""
+        if len(self._tasks) >= MOST_AT_ONCE:
+            # It will wait: then it is read again when its turn comes, and takes no memory until then.
+            entry = replace(entry, content=None)
         self._begin(entry, self._spools[0])
 
     async def stop(self) -> None:

@@ -186,7 +186,7 @@ class Journey:
         return await _call(aside, self._examine, entry, content, root, keys)
 
     def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
-        content = self.blobs.read(entry.blob)
+        content = self.blobs.read(entry.blob) if entry.content is None else entry.content
         return content, scan(content)
 
     def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:

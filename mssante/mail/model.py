@@ -221,3 +221,5 @@ class SpoolEntry:
     attempts: int = 0
     wish: Wish | None = None
     """DROP or DISCARD: to be given up."""
+    content: bytes | None = field(default=None, repr=False, compare=False)
+    """The bytes of `blob`, where they are at hand because it was accepted just now."""

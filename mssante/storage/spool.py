@@ -7,6 +7,7 @@ so that it does not hold the journal: the row is durable before the journal's re
 import asyncio
 import logging
 from collections import deque
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
@@ -34,6 +35,8 @@ MOST_LIVE: Final = 20_000
 """Accepted and not yet done: beyond this, senders are asked to come back (about 40 MB of memory)."""
 _PAUSE: Final = timedelta(seconds=5)
 """Before an entry is tried again that could not even be deferred."""
+_AT_HAND: Final = 256 * 1024
+"""Octets of a message up to which it is handed on in memory, too."""
 _WHY_LENGTH: Final = 200
 
 _DUE: Final = (
@@ -198,11 +201,14 @@ class StoredSpool:
             new_ordered_id(accepted_at), accepted_at, encode_envelope(envelope), content
         )
         self._journaled[record.id] = record
-        return SpoolEntry(record.id, from_milliseconds(accepted_at), envelope, record.blob)
+        at_hand = content if len(content) <= _AT_HAND else None
+        return SpoolEntry(
+            record.id, from_milliseconds(accepted_at), envelope, record.blob, content=at_hand
+        )
 
     def _adopt(self, accepting: asyncio.Future[SpoolEntry]) -> None:
         if not accepting.cancelled() and accepting.exception() is None:
-            self._waiting.append((0, accepting.result()))
+            self._waiting.append((0, replace(accepting.result(), content=None)))
 
     async def _put_back(self, entry_id: OpaqueId, state: str, due_at: int, why: str) -> None:
         record = self._journaled.get(entry_id)

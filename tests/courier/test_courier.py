@@ -102,6 +102,30 @@ async def waiting(spool):
     return bool(rows or spool._journal.live)
 
 
+async def test_messages_that_wait_for_their_turn_are_not_kept_in_memory(world, monkeypatch):
+    instance, _, start = world
+    monkeypatch.setattr(courier_module, "MOST_AT_ONCE", 2)
+    spool, _ = await start()
+    begun, go_on = [], asyncio.Event()
+
+    class Slow:
+        async def carry(self, entry, spool):
+            begun.append(entry)
+            await go_on.wait()
+            await spool.finish(entry.id)
+
+    courier = Courier(Slow(), [spool])
+    for number in range(4):
+        envelope, content, _ = a_submission(instance, number)
+        courier.accepted(await spool.accept(envelope, content))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await courier.stop()
+
+    assert [one.content is not None for one in begun] == [True, True, False, False]
+    assert not await waiting(spool)
+
+
 async def until(condition):
     for _ in range(500):
         if await condition():

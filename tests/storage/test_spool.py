@@ -252,6 +252,17 @@ async def test_a_full_disk_accepts_nothing_and_the_next_message_is_well(start, m
     assert len(await (await start()).due(10)) == 1
 
 
+async def test_what_was_just_accepted_is_at_hand_unless_it_is_large(start, clock):
+    spool = await start()
+    small, large = b"body", b"x" * 300_000
+    first, second = [await spool.accept(ENVELOPE, each) for each in (small, large)]
+    assert (first.content, second.content) == (small, None)
+
+    await spool.defer(first.id, timedelta(0), "why")
+    [again] = await spool.due(10)
+    assert (again, again.content) == (replace(first, attempts=1), None)
+
+
 @pytest.mark.parametrize("end", ["finish", "defer"])
 async def test_a_mark_that_the_disk_does_not_take_is_no_failure_and_is_made_later(
     start, monkeypatch, clock, end
