@@ -62,7 +62,7 @@ class Authenticator:
         clock: the one clock.
         patients_allowed: whether patients may sign in by IMAP and SMTP.
         remember_for: life of a remembered check; zero turns the memory off.
-        throttle: counts of failures, where two doors share them.
+        throttle: counts of failures; by default of this one alone.
         on_attempt: told of each sign-in at which door, and why it was refused (None: it was not).
         """
         self._directory = directory
@@ -130,14 +130,13 @@ class Authenticator:
     ) -> None:
         known = self._recall(login, password)
         if known is not None and _same_credentials(known, account):
-            # A phone that repeats its old password for days is not a new guess each time.
             right = known.right
         else:
             stored = None if account is None else account.password_hash
             right = await self._passwords.verify(stored, password)
             self._remember(login, password, account, right=right)
             if not right:
-                self._throttle.failed(login, peer)
+                self._throttle.failed(login, peer, password)
         if account is None or not right:
             detail = "unknown login" if account is None else "wrong password"
             raise Refusal(Reason.CREDENTIALS_INVALID, detail)

@@ -1,16 +1,19 @@
 """Slows down guessing: waits that grow with the failures of a login, a peer, and a pair of them.
 
-Kept in memory, per process, bounded. A peer here is an IPv4 address or an IPv6 /64 network, which
+Kept in memory that all workers share, bounded. A peer here is an IPv4 address or an IPv6 /64 network, which
 one customer usually holds whole.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from mssante.kernel.clock import Clock
+from mssante.access.failure_table import Failures, FailureTable, Subject
+from mssante.kernel.clock import Clock, to_milliseconds
+
+_GUESS: Final = "guess"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +38,30 @@ PAIR: Final = Patience(free_failures=5)
 PEER: Final = Patience(free_failures=50)
 """One peer, any login: a whole hospital may stand behind one address. Of each pair only the free
 failures count here."""
+_NONE: Final = Patience(free_failures=1 << 62)
+"""Nobody waits."""
 LOGIN: Final = Patience(free_failures=30, longest_wait=timedelta(minutes=1))
 """One login from anywhere. The wait stays short, since it also shuts out the login's owner."""
 
 
-@dataclass(slots=True)
-class _Record:
-    failures: int
-    open_again: datetime
-    forget_at: datetime
-
-
 class Throttle:
-    """Remembers recent failures; the oldest are forgotten first when memory is full."""
+    """Remembers recent failures; where there are very many, the oldest are forgotten first."""
 
     def __init__(
         self,
         clock: Clock,
+        table: FailureTable | None = None,
         *,
         memory: timedelta = timedelta(hours=1),
-        max_records: int = 50_000,
     ) -> None:
+        """Args:
+        clock: the one clock.
+        table: where all workers count; by default this one's alone.
+        memory: how long failures are remembered that make nobody wait any more.
+        """
         self._clock = clock
-        self._memory = memory
-        self._max_records = max_records
-        self._records: dict[tuple[str, str], _Record] = {}
+        self._table = table or FailureTable()
+        self._memory = _milliseconds(memory)
 
     def peer_must_wait(self, peer: str) -> bool:
         """Whether this peer has failed too often, whatever the login."""
@@ -69,8 +71,13 @@ class Throttle:
         """Whether this login has failed too often, from this peer or from all together."""
         return self._waits((login, network_of(peer))) or self._waits((login, ""))
 
-    def failed(self, login: str, peer: str) -> None:
-        """Count a failure."""
+    def failed(self, login: str, peer: str, password: str) -> None:
+        """Count a failure; of one and the same wrong password, the first within the memory's time only.
+
+        A phone that repeats its old password for days guesses nothing.
+        """
+        if self._count((_GUESS, login, password), _NONE) > 1:
+            return
         network = network_of(peer)
         self._count((login, ""), LOGIN)
         # Who fails again and again with one login is slowed down by the pair's count. The peer's
@@ -83,23 +90,23 @@ class Throttle:
         """The pair is trusted again; the peer and the login from elsewhere keep their counts, or
         an attacker with one account of its own would wipe its traces.
         """
-        self._records.pop((login, network_of(peer)), None)
+        self._table.forget((login, network_of(peer)))
 
-    def _waits(self, key: tuple[str, str]) -> bool:
-        record = self._records.get(key)
-        return record is not None and self._clock.now() < record.open_again
+    def _waits(self, subject: Subject) -> bool:
+        known = self._table.find(subject)
+        return known is not None and to_milliseconds(self._clock.now()) < known.open_again
 
-    def _count(self, key: tuple[str, str], patience: Patience) -> int:
-        """Count a failure under a key; how many there are in a row."""
-        now = self._clock.now()
-        record = self._records.pop(key, None)
-        failures = 1 if record is None or now >= record.forget_at else record.failures + 1
-        open_again = now + patience.wait_after(failures)
-        # Put back at the end: the dictionary stays in the order of the last failure.
-        self._records[key] = _Record(failures, open_again, open_again + self._memory)
-        if len(self._records) > self._max_records:
-            del self._records[next(iter(self._records))]
-        return failures
+    def _count(self, subject: Subject, patience: Patience) -> int:
+        """Count a failure; how many there are in a row."""
+        now, known = to_milliseconds(self._clock.now()), self._table.find(subject)
+        count = 1 if known is None or now >= known.forget_at else known.in_a_row + 1
+        open_again = now + _milliseconds(patience.wait_after(count))
+        self._table.keep(subject, Failures(count, open_again, open_again + self._memory))
+        return count
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)
 
 
 @lru_cache(maxsize=4096)

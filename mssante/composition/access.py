@@ -6,7 +6,9 @@ from datetime import timedelta
 from mssante.access.audit_log import AuditLog
 from mssante.access.authentication import Authenticator
 from mssante.access.budgets import Use, Who
+from mssante.access.failure_table import FailureTable
 from mssante.access.passwords import Argon2Cost, Passwords
+from mssante.access.throttle import Throttle
 from mssante.composition.stores import Stores
 from mssante.kernel.reasons import Reason
 from mssante.settings import Settings
@@ -43,7 +45,10 @@ def limits_of(settings: Settings) -> Mapping[Who, Mapping[Use, int]]:
 
 
 def authenticator_of(
-    stores: Stores, audit: AuditLog, on_attempt: Callable[[str, Reason | None], None]
+    stores: Stores,
+    audit: AuditLog,
+    failures: FailureTable,
+    on_attempt: Callable[[str, Reason | None], None],
 ) -> Authenticator:
     """What checks who signs in; `on_attempt`: see `Authenticator`."""
     access = stores.settings.access
@@ -54,5 +59,6 @@ def authenticator_of(
         stores.clock,
         patients_allowed=access.patients_allowed,
         remember_for=timedelta(seconds=access.cache_seconds),
+        throttle=Throttle(stores.clock, failures),
         on_attempt=on_attempt,
     )

@@ -50,7 +50,7 @@ class Worker:
         policy, keys = policy_of(stores), mailbox_keys(stores)
         certificates = self._certificates = Certificates(stores.settings, keys, meters)
         audit = StoredAuditLog(stores.databases["directory"], stores.clock)
-        self._authenticator = authenticator_of(stores, audit, meters.signed_in)
+        self._authenticator = authenticator_of(stores, audit, shared.failures, meters.signed_in)
         self._carrier = carrier_of(stores, lambda: certificates.operators, certificates.peers)
         self._relays = RelayCourier(
             relay_services(stores, self._carrier, counting), [spool.relays for spool in spools]

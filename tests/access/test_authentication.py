@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from mssante.access.audit import AuditKind
+from mssante.access.failure_table import FailureTable
 from mssante.access.authentication import Authenticator
 from mssante.access.passwords import Argon2Cost, Passwords
 from mssante.directory.model import AccountRole, MailboxState, MailboxType
@@ -218,7 +219,7 @@ async def test_failures_are_counted_not_written_one_by_one(world):
 
 async def test_a_flood_of_logins_writes_a_bounded_number_of_entries(world):
     for number in range(3000):
-        world.authenticator._throttle._records.clear()
+        world.authenticator._throttle._table = FailureTable()
         await world.refused(f"user{number}", "guess", peer=f"2001:db8:{number:x}::1")
     await world.authenticator.flush()
 
@@ -242,7 +243,7 @@ async def test_the_audit_names_account_and_mailbox_of_a_sign_in(world):
 async def test_what_is_remembered_is_bounded(world, monkeypatch):
     monkeypatch.setattr("mssante.access.authentication.MAX_REMEMBERED", 10)
     for number in range(50):
-        world.authenticator._throttle._records.clear()
+        world.authenticator._throttle._table = FailureTable()
         await world.refused(f"user{number}", "guess")
 
     assert len(world.authenticator._remembered) == 10

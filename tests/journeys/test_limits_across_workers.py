@@ -1,5 +1,6 @@
-"""How many connections a network has open counts at all workers, and not at those that died."""
+"""What a network may take counts at all workers together, and not at those that died."""
 
+import smtplib
 import socket
 
 import pytest
@@ -63,3 +64,15 @@ def test_a_network_has_its_connections_at_all_workers_together(instance):
     assert len(alive) + len(again) == MOST
     for one in served + again:
         one.close()
+
+
+def test_failed_sign_ins_count_at_all_workers_together(instance):
+    account = instance.accounts("professional")[0]
+    codes = []
+    for number in range(7):
+        with pytest.raises(smtplib.SMTPAuthenticationError) as caught:
+            instance.smtp({**account, "password": f"guess {number}"})
+        codes.append(caught.value.smtp_code)
+
+    # The client tries a second mechanism at once: the sixth failure it meets is followed by a wait.
+    assert codes == [535] * 5 + [454] * 2
