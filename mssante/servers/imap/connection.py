@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from mssante.servers.acknowledging import acknowledge
 from mssante.servers.imap.commands.capability import capabilities
 from mssante.servers.imap.limits import ImapLimits
 from mssante.servers.imap.session import Session
@@ -280,6 +281,8 @@ class Connection(asyncio.Protocol):
         while session.state is not State.LOGOUT:
             event = self._reader.next_event()
             if event is None:
+                if self._reader.is_inside_command:
+                    acknowledge(self._transport)
                 await self._wait()
                 continue
             match event:

@@ -23,6 +23,7 @@ from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.mail.rules.binary import in_lines
+from mssante.servers.acknowledging import acknowledge
 from mssante.servers.limits import Allowance, ByteBudget, ConnectionLimits
 from mssante.servers.metrics import Meters
 from mssante.servers.smtp.arriving import Arriving
@@ -592,6 +593,8 @@ class SmtpSession(SmtpConnection):
                 if result is not None:
                     self._inbox += result.rest
                     return result
+                if self.transport is not None:
+                    acknowledge(self.transport)
             self._reset_timeout(min(limits.idle_seconds, max(last - self.loop.time(), 0.001)))
             await self._more_input()
 

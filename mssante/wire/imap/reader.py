@@ -151,6 +151,11 @@ class CommandReader:
             self._take_literal(self._awaited)
 
     @property
+    def is_inside_command(self) -> bool:
+        """Whether a literal was announced, and the end of its command has not come."""
+        return self._awaited is not None or bool(self._fragments)
+
+    @property
     def has_enough(self) -> bool:
         """Whether more bytes than the command in work needs are waiting: reading can pause."""
         return len(self._buffer) > (self._awaited or self.limits.max_line) + _READ_AHEAD

@@ -174,3 +174,15 @@ def test_feeding_a_literal_in_small_pieces_takes_linear_time(size):
         assert reader.next_event() is None
 
     assert time.process_time() - started < 1
+
+
+def test_it_is_inside_a_command_from_the_announcement_of_a_literal_to_the_end_of_the_line():
+    reader = CommandReader(limits_after_login())
+    inside = []
+    for piece in (b"a1 NOO", b"P\r\n", b"a2 APPEND INBOX {4}\r\n", b"bod", b"y", b"\r\n"):
+        reader.feed(piece)
+        while reader.next_event() is not None:
+            pass
+        inside.append(reader.is_inside_command)
+
+    assert inside == [False, False, True, True, True, False]
