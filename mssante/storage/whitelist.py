@@ -1,7 +1,6 @@
 """The white list on disk: the last good one, whole, and its replacement in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -54,18 +53,26 @@ class StoredWhiteList:
 
     async def operators_of(self, domain: str) -> frozenset[DistinguishedName]:
         """See the port."""
-        found = await self._names(lambda conn: conn.scalars(_OPERATORS, {"name": domain.lower()}))
-        return frozenset(map(DistinguishedName.parse, found))
+        name = domain.lower()
+        return await self._database.read_lasting(
+            ("operators of", name),
+            lambda conn: frozenset(
+                map(DistinguishedName.parse, conn.scalars(_OPERATORS, {"name": name}))
+            ),
+        )
 
     async def domains_of(self, operator: DistinguishedName) -> frozenset[str]:
         """See the port."""
-        return frozenset(
-            await self._names(lambda conn: conn.scalars(_DOMAINS, {"name": str(operator)}))
+        name = str(operator)
+        return await self._database.read_lasting(
+            ("domains of", name), lambda conn: frozenset(conn.scalars(_DOMAINS, {"name": name}))
         )
 
     async def known_until(self) -> datetime | None:
         """See the port."""
-        row = await self._database.read(lambda conn: conn.execute(_KNOWN).first())
+        row = await self._database.read_lasting(
+            "white list known until", lambda conn: conn.execute(_KNOWN).first()
+        )
         if row is None:
             return None
         generated = min(row.generated_at, row.imported_at)
@@ -120,9 +127,6 @@ class StoredWhiteList:
         """Note that the source says now that its list is the one in force."""
         at = to_milliseconds(self._clock.now())
         await self._database.write(lambda conn: _confirm(conn, at, origin))
-
-    async def _names(self, work: Callable[[Connection], Iterable[str]]) -> list[str]:
-        return await self._database.read(lambda conn: list(work(conn)))
 
 
 def _confirm(conn: Connection, at: int, origin: Origin) -> None:
