@@ -204,3 +204,37 @@ def test_binary_chunks_have_no_lines():
 
     assert chunked([content[:100], content[100:]], binary=True) == Read(content, None, b"")
     assert chunked([content], binary=True, max_size=99).fault is Reason.MESSAGE_TOO_LARGE
+
+
+even = st.tuples(st.sampled_from([0, 1, 2, 76, 997, 998, 999]), st.sampled_from([0, 49, 51, 200]))
+odd = st.lists(st.sampled_from([0, 3, 50, 76]), max_size=5)
+
+
+@given(
+    odd,
+    even,
+    odd,
+    st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from([b"\r", b"\n", b"x", b"\n\r"])), max_size=3
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_lines_of_one_length_are_judged_as_all_others(before, run, after, changes):
+    lengths = [*before, *[run[0]] * run[1], *after]
+    octets = bytearray(b"".join(b"x" * length + b"\r\n" for length in lengths))
+    for place, change in changes:
+        at = int(place * len(octets))
+        octets[at : at + len(change)] = change
+    stream = bytes(octets) + b"\r\n.\r\n"
+
+    assert read([stream], 1 << 20) == reference(stream, 1 << 20)
+
+
+@pytest.mark.parametrize("line", [0, 1, 99, 100, 101, 198, 199])
+@pytest.mark.parametrize("odd", [b"\rx\n", b"\n\r\n", b"\r\r\n", b"x\n\r", b"x\n\n", b"xx\n"])
+def test_one_bad_end_among_lines_of_one_length_is_found(line, odd):
+    lines = [b"x" * 76 + b"\r\n"] * 200
+    lines[line] = b"x" * 75 + odd
+    stream = b"".join(lines) + b"\r\n.\r\n"
+
+    assert read([stream], 1 << 20) == Read(b"", Reason.BARE_LINE_ENDING, b"")
