@@ -89,7 +89,7 @@ class RelayCourier:
         """By order: how often it failed by our own fault, in a row."""
         self._resting: dict[str, datetime] = {}
         """Domains that cannot be reached, and until when nobody knocks there again."""
-        self._unrecorded: dict[OpaqueId, RelayOrder] = {}
+        self._unrecorded: dict[OpaqueId, tuple[RelayQueue, RelayOrder]] = {}
         """Orders as they are since an attempt of which the queue did not take the record."""
 
     def start(self) -> None:
@@ -108,13 +108,20 @@ class RelayCourier:
         for lane in self._lanes.values():
             while lane.waiting:
                 queue, order = lane.waiting.popleft()
-                queue.release(order.id)
+                if order.id not in self._unrecorded:
+                    queue.release(order.id)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        # Only this process knows of them: after the next start they would be sent again.
+        for queue, order in list(self._unrecorded.values()):
+            try:
+                await queue.record(order, tried=True)
+            except Exception:  # noqa: BLE001 - the others have to be recorded, too
+                _LOG.exception("what became of a message to another operator cannot be recorded")
 
     @property
     def under_way(self) -> int:
@@ -194,7 +201,7 @@ class RelayCourier:
     async def _catch_up(self, queue: RelayQueue, order: RelayOrder) -> bool:
         """Do what is to be done before an order may be tried; whether there was anything."""
         if order.id in self._unrecorded:
-            await self._safely(queue, order, self._record(queue, self._unrecorded[order.id]))
+            await self._safely(queue, order, self._record(*self._unrecorded[order.id]))
         elif order.wish is not None:
             await self._settle(queue, order, None)
         elif order.untold or not order.waiting:
@@ -237,9 +244,12 @@ class RelayCourier:
         await self._safely(queue, order, self._record(queue, after))
 
     async def _record(self, queue: RelayQueue, order: RelayOrder) -> None:
-        self._unrecorded[order.id] = order
-        await queue.record(order, tried=True)
-        del self._unrecorded[order.id]
+        self._unrecorded.pop(order.id, None)
+        try:
+            await queue.record(order, tried=True)
+        except Exception:
+            self._unrecorded[order.id] = (queue, order)
+            raise
         if order.untold:
             await self._tell(queue, order)
 

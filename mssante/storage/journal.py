@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import BlobRef
@@ -260,25 +260,39 @@ def _heads(path: Path, segment: str) -> Iterator[_Head]:
         damaged: int | None = None
         position = 0
         while 0 <= position <= size - _HEAD.size:
-            fields = _HEAD.unpack(os.pread(descriptor, _HEAD.size, position))
-            magic, state, envelope, crc, body, at, entry_id, wrapped = fields
-            end = position + _HEAD.size + envelope + sealed_length(body)
-            fixed = _FIXED.pack(magic, envelope, body, at, entry_id)
-            if magic != _MAGIC or zlib.crc32(fixed) != crc or end > size:
+            fields = _intact_fields(descriptor, position, size)
+            if fields is None:
                 damaged = position if damaged is None else damaged
                 position = _next_magic(descriptor, position + 1)
                 continue
             if damaged is not None:
+                if _intact_fields(descriptor, damaged, size) is not None:
+                    # Zeros ahead, a moment ago: its writer has come to there meanwhile.
+                    position, damaged = damaged, None
+                    continue
                 _LOG.error(
                     "the journal is damaged before intact records; the segment is kept",
                     extra={"segment": segment, "offset": damaged},
                 )
                 damaged = None
+            _, state, envelope, _, body, at, entry_id, wrapped = fields
             behind = position + _HEAD.size
             ref = BlobRef(segment, behind + envelope, body, wrapped)
             sealed = os.pread(descriptor, envelope, behind) if state == _LIVE else b""
             yield _Head(position, state, OpaqueId(entry_id), at, sealed, ref)
-            position = end
+            position = behind + envelope + sealed_length(body)
+
+
+def _intact_fields(descriptor: int, position: int, size: int) -> tuple[Any, ...] | None:
+    """The fields of a record's head, where there is one and its record ends within the file."""
+    octets = os.pread(descriptor, _HEAD.size, position)
+    if len(octets) != _HEAD.size:  # its writer has cut the zeros off that were ahead
+        return None
+    fields = _HEAD.unpack(octets)
+    magic, _, envelope, crc, body, at, entry_id, _ = fields
+    fixed = _FIXED.pack(magic, envelope, body, at, entry_id)
+    end = position + _HEAD.size + envelope + sealed_length(body)
+    return fields if magic == _MAGIC and zlib.crc32(fixed) == crc and end <= size else None
 
 
 def _next_magic(descriptor: int, start: int) -> int:

@@ -123,7 +123,7 @@ class SqliteWriter:
         """Take the lock and begin, unless that would have to wait."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:  # held, or not to be had: the thread waits, or fails
             return False
         try:
             self._raw.execute("BEGIN IMMEDIATE")

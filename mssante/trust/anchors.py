@@ -39,7 +39,7 @@ def read_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
         if _PEM in octets:
             return tuple(x509.load_pem_x509_certificates(octets))
         return (x509.load_der_x509_certificate(octets),)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise Unreadable("no certificate in PEM or DER can be read there") from None
 
 
@@ -56,7 +56,7 @@ def read_revocation_lists(octets: bytes) -> tuple[x509.CertificateRevocationList
         lists = tuple(
             x509.load_pem_x509_crl(_CRL_BEGIN + piece + _CRL_END + b"\n") for piece in pieces
         )
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         lists = ()
     if not lists:
         raise Unreadable("no revocation list in PEM or DER can be read there")

@@ -73,7 +73,7 @@ def read_pairs(files: Iterable[bytes], password: bytes | None = None) -> tuple[R
         read = _read_pem if b"-----BEGIN " in octets else _read_pkcs12
         try:
             found, beside = read(octets, password)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
             raise Unreadable("a key file is broken, or its password is wrong or missing") from None
         keys += [_usable(key) for key in found]
         certificates += beside

@@ -125,7 +125,7 @@ def _believed_signer(content: bytes, policy: ListPolicy, at: datetime) -> x509.C
     found = read_signature(content)
     try:
         certificates = [x509.load_der_x509_certificate(der) for der in found]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise WhiteListRefused("signature", "its certificate cannot be read") from None
     if not certificates:
         raise WhiteListRefused("signature", "it holds no certificate")

@@ -361,6 +361,23 @@ async def test_what_a_peer_has_taken_is_not_sent_again_because_it_went_down_befo
     assert peer.messages == [world.content_of(taken), world.content_of(next_one)]
 
 
+async def test_what_a_peer_has_taken_is_recorded_at_the_latest_when_the_worker_stops(
+    world, monkeypatch
+):
+    monkeypatch.setattr(relays_module, "delay_after", lambda failures: timedelta(hours=1))
+    peer = await world.peer(ONE)
+    calls = unwritable(monkeypatch, world.spool.relays, "record", 1)
+    [order] = await world.order(ONE)
+    await until_true(lambda: calls and not world.relays.under_way)
+
+    await world.stop()
+    await world.start()
+    await world.calm()
+
+    assert await world.waiting() == 0
+    assert peer.messages == [world.content_of(order)]
+
+
 async def test_a_queue_that_stays_unwritable_for_hours_is_written_when_it_can_be_again(
     world, monkeypatch
 ):

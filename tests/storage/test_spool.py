@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Envelope
 from mssante.storage import versions, spool as spool_module
 from mssante.storage.grouping import Errands
-from mssante.storage.journal import Journal
+from mssante.storage.journal import Journal, live_records
 from mssante.storage.schema.spool import SPOOL
 from mssante.storage.segments import SegmentBlobs
 from mssante.storage.spool import StoredSpool
@@ -190,6 +191,45 @@ async def test_a_hole_before_intact_records_costs_only_the_damaged_one_and_is_an
 
     assert [e.id for e in found] == [second.id]
     assert caplog.records
+
+
+async def test_who_reads_beside_a_process_that_ends_finds_the_journals_end(
+    start, keyring, tmp_path
+):
+    spool = await start()
+    entry = await spool.accept(ENVELOPE, b"body")
+    reading = live_records(tmp_path / "journal", "w0", keyring, 1)
+
+    assert next(reading).id == entry.id
+    await spool.close()  # the zeros ahead are cut off
+    assert list(reading) == []
+
+
+async def test_what_is_written_over_the_zeros_while_somebody_reads_is_no_damage(
+    start, keyring, tmp_path, monkeypatch, caplog
+):
+    spool = await start()
+    first = await spool.accept(ENVELOPE, b"first")
+    reading = live_records(tmp_path / "journal", "w0", keyring, 1)
+    assert next(reading).id == first.id
+    hold, real = threading.Event(), os.pread
+
+    def pread(descriptor, count, offset):
+        found = real(descriptor, count, offset)
+        monkeypatch.setattr(os, "pread", real)
+        hold.set()
+        written.wait()
+        return found
+
+    written = threading.Event()
+    monkeypatch.setattr(os, "pread", pread)
+    rest = asyncio.create_task(asyncio.to_thread(list, reading))
+    await asyncio.to_thread(hold.wait)
+    others = await asyncio.gather(*(spool.accept(ENVELOPE, b"%d" % n) for n in range(3)))
+    written.set()
+
+    assert [record.id for record in await rest] == [entry.id for entry in others]
+    assert not caplog.records
 
 
 async def test_the_mark_moves_behind_what_is_done_and_a_start_does_not_look_before_it(

@@ -131,3 +131,23 @@ async def test_another_program_that_never_ends_costs_an_error_and_not_the_next_w
 
     assert await database.write(note("b"), brief=brief) == "b"
     assert await names(database) == ["b"]
+
+
+async def test_a_lock_that_cannot_be_had_is_asked_for_again_and_holds_up_nobody(
+    database, monkeypatch
+):
+    real, refused = fcntl.flock, []
+
+    def flock(descriptor, operation):
+        if operation & fcntl.LOCK_NB and not refused:
+            refused.append(operation)
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    async with asyncio.timeout(5):
+        assert await database.write(note("a"), brief=True) == "a"
+        assert await database.write(note("b"), brief=True) == "b"
+
+    assert refused
+    assert await names(database) == ["a", "b"]

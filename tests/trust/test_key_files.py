@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mssante.trust.anchors import Unreadable, read_certificates, read_revocation_lists
 from mssante.trust.key_files import read_keys
+from tests.support.mail_pki import of_no_version
 
 
 def pem(party):
@@ -71,6 +72,15 @@ def test_neither_garbage_nor_its_octets_get_into_the_error(pki):
             with pytest.raises(Unreadable) as caught:
                 read(octets)
             assert "secret" not in str(caught.value)
+
+
+def test_what_has_no_known_version_cannot_be_read(pki):
+    for read, one in (
+        (read_certificates, pki.root.certificate),
+        (read_revocation_lists, pki.lists[0]),
+    ):
+        with pytest.raises(Unreadable):
+            read(of_no_version(one.public_bytes(Encoding.DER)))
 
 
 def test_certificates_and_lists_are_read_in_both_forms(pki):

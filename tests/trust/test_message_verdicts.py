@@ -29,6 +29,7 @@ from tests.support.mail_pki import (
     cms_entity,
     detached,
     message,
+    of_no_version,
     opaque_signed,
     person,
     revocation_list,
@@ -559,6 +560,16 @@ def test_a_signed_message_with_three_parts_is_malformed(pki, verdict):
 
     assert outcome(judged) == (Verdict.MALFORMED, "signed-not-two-parts")
     assert judged.signed
+
+
+def test_a_certificate_of_no_known_version_beside_a_signature_proves_nothing(pki, verdict):
+    other = person(pki.issuing)
+    der = detached(ENTITY, pki.alice, chain=[pki.issuing, other])
+    odd = other.certificate.public_bytes(serialization.Encoding.DER)
+
+    judged = verdict(message(wrapped(ENTITY, der.replace(odd, of_no_version(odd)))))
+
+    assert outcome(judged) == VALID
 
 
 def test_a_truncated_signature_is_malformed(pki, verdict):
