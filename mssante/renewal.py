@@ -104,6 +104,11 @@ class FileWatch:
                     "new files cannot be used, the former ones stay in force",
                     extra={"what": item.what, "why": str(error)},
                 )
+            except Exception:  # noqa: BLE001 - whatever is wrong with a file, the next look comes
+                _LOG.exception(
+                    "new files cannot be used, the former ones stay in force",
+                    extra={"what": item.what},
+                )
             else:
                 level = logging.DEBUG if first and not everything else logging.INFO
                 _LOG.log(level, "files were loaded again", extra={"what": item.what})

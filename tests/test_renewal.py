@@ -317,6 +317,26 @@ async def test_a_changed_file_is_loaded_again_and_a_broken_one_is_not(tmp_path, 
     assert loaded == [1, 3, 3]
 
 
+async def test_files_that_are_broken_in_an_unforeseen_way_do_not_end_the_watch(tmp_path, caplog):
+    file = tmp_path / "number"
+    file.write_text("0")
+    loaded, looks = [], []
+
+    def divide():
+        quotient = 1 // int(file.read_text())
+        return lambda: loaded.append(quotient)
+
+    watch = FileWatch([Renewable("the quotient", lambda: (file,), divide)], looks.append)
+    await watch.look()
+    file.write_text("1 ")
+    await watch.look()
+
+    assert loaded == [1]
+    assert len(looks) == 2
+    [told] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert told.what == "the quotient"
+
+
 async def test_the_end_of_a_certificate_is_told_once_for_each_step(settings, store, pki, caplog):
     class Days:
         """A clock so many days before the end."""

@@ -90,8 +90,13 @@ class SegmentWriter:
             return
         self._written = end
         if end - start <= _SMALL:
-            with contextlib.suppress(OSError):  # what had to be written has found its place
+            try:
                 self._written = _write_all(self._descriptor, [_AHEAD], end)
+            except OSError:
+                # What had to be written has found its place. What is left of the disk is for the
+                # databases: without them nothing that is accepted goes on.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, end)
 
     def _take_back(self, start: int) -> None:
         """Give back what a refused write took: on a full disk each attempt would fill it more, and

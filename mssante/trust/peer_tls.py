@@ -12,11 +12,12 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from mssante.trust.anchors import Unreadable, read_certificates
 from mssante.trust.tls import CIPHERS, OnHandshake
@@ -58,8 +59,11 @@ class PeerTls:
         private = _private_key(key)
         check_pair(chain[0], private)
         self._on_handshake = on_handshake
-        self._server = _context(SSL.TLS_SERVER_METHOD, chain, private)
-        self._client = _context(SSL.TLS_CLIENT_METHOD, chain, private)
+        try:
+            self._server = _context(SSL.TLS_SERVER_METHOD, chain, private)
+            self._client = _context(SSL.TLS_CLIENT_METHOD, chain, private)
+        except (SSL.Error, crypto.Error):
+            raise Unreadable("the certificate cannot be used for TLS") from None
 
     def accept(self) -> "TlsEngine":
         """The server's end of a new connection."""
@@ -88,7 +92,11 @@ def check_pair(
     Raises:
         Unreadable: it is not.
     """
-    if certificate.public_key() != key.public_key():
+    try:
+        is_its_key = certificate.public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise Unreadable("the certificate's public key cannot be read") from None
+    if not is_its_key:
         raise Unreadable("the private key is not that of the certificate")
 
 
@@ -106,7 +114,7 @@ def check_pair_in(certificate: bytes, key: bytes) -> x509.Certificate:
 def _private_key(pem: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey:
     try:
         key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Unreadable("no unencrypted private key in PEM can be read there") from None
     if not isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey):
         raise Unreadable("the private key is of a kind that TLS does not use")

@@ -145,7 +145,7 @@ def claimed_name(certificate: bytes) -> str:
     """
     try:
         return str(name_of(x509.load_der_x509_certificate(certificate).subject))[:300]
-    except (ValueError, x509.InvalidVersion):
+    except (ValueError, TypeError, x509.InvalidVersion):
         return ""
 
 
@@ -179,8 +179,9 @@ def _path(chain: Sequence[bytes], trust: Trust, usages: Usages, at: datetime) ->
         raise Untrusted("chain-too-long")
     try:
         own, *others = map(x509.load_der_x509_certificate, chain)
-        own.subject  # noqa: B018 (read now: the library reads it only when it is asked for)
-    except (ValueError, x509.InvalidVersion):
+        for each in (own, *others):  # read now: the library reads them only when they are asked for
+            _ = each.subject, each.issuer
+    except (ValueError, TypeError, x509.InvalidVersion):
         raise Untrusted("certificate-malformed") from None
     try:
         return find_path(own, trust, others, usages, at)

@@ -177,3 +177,22 @@ def test_no_room_for_zeros_is_no_reason_to_refuse(tmp_path, monkeypatch):
         writer.append([bytes(5000)])
     assert writer.append([b"three"])[1] == 6
     writer.close()
+
+
+def test_zeros_for_which_there_is_not_enough_room_do_not_take_the_last_of_it(tmp_path, monkeypatch):
+    real = os.pwritev
+
+    def nearly_full(fd, pieces, offset):
+        left = 4096 - offset
+        if left <= 0:
+            raise OSError(28, "No space left on device")
+        return real(fd, [b"".join(pieces)[:left]], offset)
+
+    monkeypatch.setattr(os, "pwritev", nearly_full)
+    writer = SegmentWriter(tmp_path, "w0")
+    for number in range(3):
+        name, _ = writer.append([b"%d" % number])
+        assert (tmp_path / name).stat().st_size == number + 1
+
+    writer.close()
+    assert (tmp_path / name).read_bytes() == b"012"

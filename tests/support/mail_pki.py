@@ -234,6 +234,12 @@ def of_no_version(der):
     raise ValueError(der[:16])
 
 
+def of_no_text(der):
+    """A certificate in DER, with a common name in its subject that is no text but bits."""
+    before, name, after = der.rpartition(b"\x06\x03\x55\x04\x03\x0c")
+    return before + name[:-1] + b"\x03" + after[:1] + b"\0" + after[2:]
+
+
 def cms_entity(der, kind=None, *, media="application/pkcs7-mime", name="smime.p7m"):
     import base64
 

@@ -1,6 +1,8 @@
 """The TLS of other operators against peers of another library, good ones and hostile ones."""
 
 import asyncio
+import base64
+import re
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -408,6 +410,29 @@ async def test_who_does_not_read_is_not_read_either(own, pki):
         assert above.transport.get_write_buffer_size() < 4 << 20
         writer.transport.abort()
         await asyncio.wait_for(above.ended.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [
+        (bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030177")),
+        (b"localhost", b"\xffocalhost"),
+    ],
+    ids=["curve", "octets that are no text"],
+)
+def test_a_pair_that_the_libraries_do_not_know_is_refused(pki, known, unknown):
+    certificate, key = files(pki, "own")
+    refused = 0
+    for broken in (0, 1):
+        pair = [certificate, key]
+        label, octets, end = re.match(rb"(-.*?-\n)(.*?)(\n-.*?-\n)", pair[broken], re.S).groups()
+        der = base64.b64decode(octets)
+        if known in der:
+            refused += 1
+            pair[broken] = label + base64.encodebytes(der.replace(known, unknown)).rstrip() + end
+            with pytest.raises(Unreadable):
+                PeerTls(*pair)
+    assert refused
 
 
 def test_a_key_that_is_not_the_certificates_is_refused(pki):

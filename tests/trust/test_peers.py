@@ -12,7 +12,7 @@ from mssante.trust import peers
 from mssante.trust.anchors import Trust, read_revocation_lists
 from mssante.trust.peers import MAX_CHAIN, PeerJudge, PeerPolicy, Side, claimed_name
 from mssante.trust.refusals import CertificateRefused
-from tests.support.mail_pki import of_no_version
+from tests.support.mail_pki import of_no_text, of_no_version
 from tests.support.operator_pki import BOTH, DAY, SERVER, OperatorPki, name_in
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -107,9 +107,11 @@ def test_octets_that_are_no_certificate_and_endless_chains_are_refused(pki, judg
 
     assert refusal(judge, (b"nonsense",)) == "certificate-malformed"
     assert refusal(judge, (*shown(pki, party), b"nonsense")) == "certificate-malformed"
-    odd = of_no_version(shown(pki, party)[0])
-    assert refusal(judge, (odd,)) == "certificate-malformed"
-    assert claimed_name(odd) == ""
+    own, issuing = shown(pki, party)
+    for change in (of_no_version, of_no_text):
+        assert refusal(judge, (change(own), issuing)) == "certificate-malformed"
+        assert refusal(judge, (own, change(issuing))) == "certificate-malformed"
+        assert claimed_name(change(own)) == ""
     assert refusal(judge, shown(pki, party) * MAX_CHAIN) == "chain-too-long"
     assert claimed_name(b"nonsense") == ""
     assert claimed_name(shown(pki, party)[0]).startswith("CN=mx.example,")

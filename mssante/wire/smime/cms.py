@@ -247,7 +247,7 @@ def _readable(load: Callable[[bytes], Value], encodings: Iterable[bytes]) -> Ite
     for encoding in encodings:
         try:
             yield load(encoding)
-        except (ValueError, x509.InvalidVersion):
+        except (ValueError, TypeError, x509.InvalidVersion):
             continue
 
 
