@@ -16,9 +16,9 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
-    or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -96,33 +96,38 @@ _KNOWN_KEY: Final = Prepared(
 )
 _BY_KEY: Final = Prepared(_VERSIONS.where(ENTRY.c.document_key == bindparam("key")))
 _BY_KEYS: Final = _VERSIONS.where(ENTRY.c.document_key.in_(bindparam("keys", expanding=True)))
+# Each branch is found by an index of its own: with OR the planner reads the patient's whole record.
 _BESIDE_ONE: Final = Prepared(
-    _VERSIONS.where(
-        ENTRY.c.patient_id == bindparam("patient"),
-        or_(
+    union_all(
+        _VERSIONS.where(
             ENTRY.c.id.in_(
                 select(CLAIM.c.entry_id).where(
                     CLAIM.c.patient_id == bindparam("patient"),
                     CLAIM.c.document_key == bindparam("key"),
                 )
-            ),
-            ENTRY.c.set_key == bindparam("set"),
+            )
+        ),
+        _VERSIONS.where(
+            ENTRY.c.patient_id == bindparam("patient"), ENTRY.c.set_key == bindparam("set")
         ),
     )
 )
-_NEIGHBOURS: Final = _VERSIONS.where(
-    ENTRY.c.patient_id == bindparam("patient"),
-    or_(
+_NEIGHBOURS: Final = union_all(
+    _VERSIONS.where(
         ENTRY.c.id.in_(
             select(CLAIM.c.entry_id).where(
                 CLAIM.c.patient_id == bindparam("patient"),
                 CLAIM.c.document_key.in_(bindparam("keys", expanding=True)),
             )
-        ),
-        ENTRY.c.set_key.in_(bindparam("sets", expanding=True)),
-        ENTRY.c.document_key.in_(bindparam("claimed", expanding=True)),
+        )
     ),
+    _VERSIONS.where(
+        ENTRY.c.patient_id == bindparam("patient"),
+        ENTRY.c.set_key.in_(bindparam("sets", expanding=True)),
+    ),
+    _VERSIONS.where(ENTRY.c.document_key.in_(bindparam("claimed", expanding=True))),
 )
+"""The last branch finds documents of whoever: see `_neighbours`."""
 _OPEN_SUBMISSION_SET: Final = Prepared(
     # The documents of one lot come one after the other: the first brings the set.
     sqlite_insert(SUBMISSION_SET).on_conflict_do_nothing(index_elements=[SUBMISSION_SET.c.id]),
@@ -291,7 +296,8 @@ def _neighbours(
         "sets": list({version.set_key for version in versions if version.set_key is not None}),
         "claimed": list(claimed),
     }
-    return _by_key(conn.execute(_NEIGHBOURS, parameters))
+    found = _by_key(conn.execute(_NEIGHBOURS, parameters))
+    return {key: version for key, version in found.items() if version.patient_id == patient_id}
 
 
 def _by_key(rows: Iterable[Row[Any]]) -> dict[str, Version]:

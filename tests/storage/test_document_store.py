@@ -1,6 +1,7 @@
 """The document store on both databases: once, serial, whole."""
 
 import asyncio
+import re
 from dataclasses import replace
 from itertools import permutations
 
@@ -11,8 +12,10 @@ from mssante.dmp.deposit import Conflict
 from mssante.dmp.lineage import version_of
 from mssante.dmp.model import Deposit, EffectKey, Hold, Verdict, listing_of
 from mssante.kernel.opaque import new_id
-from mssante.storage import audit, migrate, versions
+from mssante.storage import audit, documents, migrate, versions
 from mssante.storage.documents import FLAG_SUPERSEDED, FLAG_UNRESOLVED, StoredDocuments
+from mssante.storage.postgres import PostgresDatabase
+from mssante.storage.prepared import Prepared
 from mssante.storage.schema.dmp import ASSOCIATION
 from mssante.wire.cda.reader import read_document
 from mssante.wire.xds.entry import entry_from_cda, submission_set_of
@@ -257,3 +260,27 @@ async def test_lists_are_newest_first(store):
         "2025-01-05T09:30:00+01:00",
         "2024-01-05",
     ]
+
+
+async def test_a_deposit_reads_what_bears_on_it_however_large_the_record_is(database):
+    """A search by the patient alone would read the whole record for each document filed."""
+    if isinstance(database, PostgresDatabase):
+        pytest.skip("its planner looks at the size of tables, and these are all but empty")
+    statements = {
+        name: (one.statement if isinstance(one, Prepared) else one)
+        for name, one in vars(documents).items()
+        if name in {"_EFFECT", "_KNOWN_KEY", "_BY_KEY", "_BY_KEYS", "_BESIDE_ONE", "_NEIGHBOURS"}
+    }
+    assert len(statements) == 6
+
+    def plans(conn):
+        for name, statement in statements.items():
+            sql = re.sub(r"__\[POSTCOMPILE_\w+\]", "?, ?", str(statement.compile(conn.engine)))
+            values = tuple(b"" for _ in range(sql.count("?")))
+            for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values):
+                yield name, row[-1]
+
+    steps = await database.read(lambda conn: list(plans(conn)))
+    assert any("ix_document_entry_set (patient_id=? AND set_key=?)" in step for _, step in steps)
+    poor = [pair for pair in steps if "SCAN" in pair[1] or "(patient_id=?)" in pair[1]]
+    assert poor == []
