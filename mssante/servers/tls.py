@@ -18,7 +18,8 @@ def server_context(
 ) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
-    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake.
+    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake. One
+    for each handshake: whoever comes back gets a new one, and each costs a tenth of the handshake.
     Members only: other operators show certificates of their own, see `mssante.trust.peer_tls`.
 
     Args:
@@ -32,6 +33,7 @@ def server_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 1
     context.load_cert_chain(certificate, key)
     if on_handshake is not None:
         context.sslobject_class = _telling(on_handshake)

@@ -1,3 +1,4 @@
+import contextlib
 import socket
 import ssl
 import threading
@@ -75,3 +76,25 @@ def test_weak_suites_are_refused(certificate):
 
     with pytest.raises(OSError):
         handshake(server, weak)
+
+
+def test_a_client_that_comes_back_shows_the_ticket_of_its_last_visit(certificate):
+    server = server_context(certificate.certificate, certificate.key)
+    client = client_for(certificate)
+
+    def visit(before: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession]:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ours = server.wrap_bio(to_server, to_client, server_side=True)
+        theirs = client.wrap_bio(to_client, to_server, server_hostname="localhost", session=before)
+        for side in (theirs, ours, theirs, ours):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        with pytest.raises(ssl.SSLWantReadError):
+            theirs.read(1)  # the ticket is on its way with the first data
+        return theirs.session_reused, theirs.session
+
+    first, session = visit(None)
+    second, newer = visit(session)
+    third, _ = visit(newer)
+
+    assert (first, second, third) == (False, True, True)

@@ -35,6 +35,16 @@ class PeerGone(Exception):
     """The peer closed the connection, or we had to."""
 
 
+class _NoHooks:
+    """The handler that aiosmtpd asks for hooks: the dialogue overrides its commands instead."""
+
+    def __dir__(self) -> list[str]:
+        return []
+
+
+_NO_HOOKS: Final = _NoHooks()
+
+
 class SmtpConnection(SMTP):
     """Lines and octets in, replies out, TLS, timeouts; no SMTP command."""
 
@@ -46,7 +56,7 @@ class SmtpConnection(SMTP):
         cls._command_methods = [name for name in dir(cls) if name.startswith("smtp_")]
 
     def __init__(self, *, idle_seconds: float, **options: Any) -> None:
-        super().__init__(None, timeout=idle_seconds, **options)
+        super().__init__(_NO_HOOKS, timeout=idle_seconds, **options)
         self._inbox = bytearray()
         self._outbox: list[str] = []
         self._arrival: asyncio.Future[None] | None = None
@@ -59,7 +69,8 @@ class SmtpConnection(SMTP):
         self._deadline = 0.0
 
     def __dir__(self) -> list[str]:
-        # aiosmtpd searches all names of each new connection for its commands: half a millisecond.
+        # aiosmtpd searches all names of each new connection for its commands, and those of its handler
+        # for hooks: half a millisecond.
         return self._command_methods
 
     # --- from the event loop ---------------------------------------------------------
