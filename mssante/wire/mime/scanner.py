@@ -57,8 +57,6 @@ class Part:
     encoding: bytes
     """Content-Transfer-Encoding in lower case; ``7bit`` where absent."""
     disposition: tuple[bytes, Parameters] | None
-    lines: int = 0
-    """Line feeds of the body, counted for texts and attached messages."""
     children: list["Part"] = field(default_factory=list)
     """Of a multipart: at least one."""
     message: "Part | None" = None
@@ -130,12 +128,9 @@ class _Scan:
             b"7bit" if written_encoding is None else token(written_encoding) or b"7bit",
             None if written_disposition is None else disposition(written_disposition, limits),
         )
-        if kind == b"text":
-            part.lines = self._content.count(b"\n", body_start, stop)
-        elif kind == b"multipart":
+        if kind == b"multipart":
             part.children = self._children(part, depth=depth, messages=messages)
         elif kind == b"message" and subtype in _MESSAGES:
-            part.lines = self._content.count(b"\n", body_start, stop)
             part.message = self._message(part, depth=depth, messages=messages)
         return part
 
@@ -228,6 +223,5 @@ class _Scan:
     def _whole_body(self, start: int, stop: int, *, depth: int) -> Part:
         """A text without header, where a structure was announced and cannot be found."""
         self._count_part(depth)
-        lines = self._content.count(b"\n", start, stop)
         kind, subtype, parameters = _DEFAULT_TYPE
-        return Part(start, start, stop, {}, kind, subtype, parameters, b"7bit", None, lines)
+        return Part(start, start, stop, {}, kind, subtype, parameters, b"7bit", None)

@@ -151,7 +151,7 @@ def summarise(content: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> MessageSum
 
 def summary_of(root: Part, content: bytes) -> MessageSummary:
     """The summary of a message that is already scanned."""
-    body, body_structure = body_structures(root)
+    body, body_structure = body_structures(root, content)
     its_envelope = envelope(root.fields)
     header = content[: root.body_start]
     numbered = list(number_parts(root))

@@ -6,7 +6,7 @@ from tests.wire.mime.imap_values import parse
 
 
 def of(content: bytes) -> tuple[bytes, bytes]:
-    return body_structures(scan(content))
+    return body_structures(scan(content), content)
 
 
 def test_the_examples_of_rfc_3501_give_their_octets():
