@@ -29,8 +29,9 @@ class Database(Protocol):
     async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """Run a short read that is asked again and again of a database that seldom changes.
 
-        The answer is as fresh as that of `read`, but where that is cheap to know it is kept from one
-        change of the database to the next. It must not be changed by who gets it.
+        The answer is kept from one change of the database to the next where such a change is cheap to
+        notice; what another process commits may be missed for a millisecond. It must not be changed
+        by who gets it.
 
         Args:
             key: stands for what is asked; the same key, the same question.

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 _MOST_KEPT: Final = 10_000
 """Answers kept at a time, a few hundred octets each."""
+_UNNOTICED_SECONDS: Final = 0.001
+"""How long a commit of another process may go unnoticed. To ask SQLite takes locks: one message asks
+for ten answers in a row, and all of them were one twentieth of its cost."""
 _CHECKPOINT_MILLISECONDS: Final = 100
 """How long the other writers wait at most because a reader is in the way of emptying the log."""
 
@@ -75,6 +79,7 @@ class SqliteDatabase:
         self._kept: dict[Hashable, object] = {}
         """Answers of the version of the file that SQLite called `_kept_of`."""
         self._kept_of = -1
+        self._look_again = 0.0
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a short read in one snapshot, here and now."""
@@ -89,12 +94,16 @@ class SqliteDatabase:
             self._reader_raw.execute("COMMIT")
 
     async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
-        """Run a read whose answer is kept until anybody commits anything to this file."""
-        (version,) = self._reader_raw.execute("PRAGMA data_version").fetchone()
+        """Run a read whose answer is kept until anybody commits anything to this file: until our own
+        commits at once, and until those of other processes for a millisecond longer at most.
+        """
         kept = self._kept
-        if version != self._kept_of or len(kept) >= _MOST_KEPT:
-            kept.clear()
-            self._kept_of = version
+        if (now := time.monotonic()) >= self._look_again:
+            (version,) = self._reader_raw.execute("PRAGMA data_version").fetchone()
+            self._look_again = now + _UNNOTICED_SECONDS
+            if version != self._kept_of or len(kept) >= _MOST_KEPT:
+                kept.clear()
+                self._kept_of = version
         if key not in kept:
             # What a commit in this moment brings is kept under the version before: not for long.
             kept[key] = self.read_now(work)
@@ -102,7 +111,10 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Run a unit of work; durable on return."""
-        return cast("T", await self._writer.write(work, brief=brief))
+        try:
+            return cast("T", await self._writer.write(work, brief=brief))
+        finally:
+            self._look_again = 0.0
 
     async def empty_wal(self) -> bool:
         """Move the write-ahead log into the file and cut it: what was deleted is overwritten in the
