@@ -30,10 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A certificate of ours, or an authority of the peers'."""
+    """A certificate of ours, or an authority that we believe."""
 
     use: str
-    """``members``, ``operators`` or ``peer-authority``."""
+    """``members``, ``operators``, ``peer-authority``, ``mail-authority`` (its signatures on mail are
+    believed) or ``mailbox-authority`` (ours, which certifies the mailboxes)."""
     file: Path
     certificate: Described
 
@@ -174,15 +175,21 @@ def check_files(settings: Settings) -> None:
 
 
 def shown_certificates(settings: Settings) -> tuple[Shown, ...]:
-    """Our certificates and the authorities of the peers.
+    """Our certificates, and the authorities for peers and for mail.
 
     Raises:
         Unreadable: which file, and what is wrong with it.
     """
     tls = settings.tls
     own = (("members", tls.certificate), ("operators", tls.operator_certificate))
+    smime = settings.smime
+    believed = [("peer-authority", tls.peer_ca)]
+    # Mail is carried without them, too; that they are not there is told where they are loaded.
+    for_mail = [("mail-authority", file) for file in smime.anchors]
+    for_mail.append(("mailbox-authority", smime.authority_certificate))
+    believed += [(use, file) for use, file in for_mail if file.exists()]
     authorities = [
-        Shown("peer-authority", tls.peer_ca, each) for each in read_all(described, (tls.peer_ca,))
+        Shown(use, file, each) for use, file in believed for each in read_all(described, (file,))
     ]
     return (
         # What is served together ends together.
