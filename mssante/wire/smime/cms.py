@@ -222,7 +222,7 @@ def _read(encoded: bytes, limits: SmimeLimits) -> CmsObject:
 def _signed(data: Any, limits: SmimeLimits) -> SignedData:
     inside = data["encap_content_info"]
     certificates = _choices(data["certificates"], "certificate", limits)
-    lists = _choices(data["crls"], "certificate_list", limits)
+    lists = _choices(data["crls"], "crl", limits)
     return SignedData(
         inside["content_type"].dotted,
         _octets(inside["content"]),
