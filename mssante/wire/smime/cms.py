@@ -178,9 +178,7 @@ def read_cms(encoding: bytes, limits: SmimeLimits = DEFAULT_LIMITS) -> CmsObject
     """
     if len(encoding) > limits.max_content_bytes:
         raise Malformed("too-large")
-    check_encoding(
-        encoding, max_depth=limits.max_encoding_depth, max_elements=limits.max_encoding_elements
-    )
+    _check(encoding, limits)
     kind, content = _content_info(element_of(encoding))
     if kind not in (_SIGNED, _ENVELOPED, _AUTH_ENVELOPED, _COMPRESSED):
         raise Unsupported("content-type")
@@ -199,9 +197,19 @@ def attributes_of(encoding: bytes) -> dict[str, tuple[bytes, ...]]:
     """The values of a SET OF Attribute, by dotted type.
 
     Raises:
-        Malformed: the structure, or a type that occurs twice (RFC 5652 section 5.3).
+        Malformed: not BER, another structure, over a limit, or a type that occurs twice (RFC 5652
+            section 5.3).
     """
-    return _attributes(element_of(encoding).inside(SET))
+    attributes = element_of(encoding).expect(SET)
+    # Nobody has walked over these octets, which may be any content.
+    _check(encoded(SEQUENCE, attributes.contents()), DEFAULT_LIMITS)
+    return _attributes(attributes.inside(SET))
+
+
+def _check(encoding: bytes, limits: SmimeLimits) -> None:
+    check_encoding(
+        encoding, max_depth=limits.max_encoding_depth, max_elements=limits.max_encoding_elements
+    )
 
 
 def _attributes(attributes: Iterable[Element]) -> dict[str, tuple[bytes, ...]]:

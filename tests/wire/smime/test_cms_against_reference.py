@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssante.wire.smime.cms import SignedData, read_cms
+from mssante.wire.smime.cms import SignedData, attributes_of, read_cms
 from mssante.wire.smime.elements import encoded
-from mssante.wire.smime.errors import SmimeError
+from mssante.wire.smime.errors import Malformed, SmimeError
 from mssante.wire.smime.signature import (
     ALGORITHM_PROTECTION,
     SIGNING_CERTIFICATE,
@@ -200,12 +200,13 @@ def broken(draw, objects):
 
 
 def in_certificate(der, place, found):
-    """Whether an element is inside a large one under a tag of the context, as certificates are."""
+    """Whether an element is inside a certificate or a list, which the reference may write anew."""
     start, _, end = place
     return any(
         der[outer] in (0xA0, 0xA1) and der[content] == 0x30 and content < start and end <= stop
         for outer, content, stop in found
-        if outer > 60 and stop - content > 300
+        # Not the whole content, and not the attributes.
+        if outer > 20 and stop - content > {0xA0: 300, 0xA1: 100}.get(der[outer], 0)
     )
 
 
@@ -442,3 +443,18 @@ def test_attributes_are_judged_alike(pki, attribute_values, data):
     value = data.draw(st.sampled_from(values) | broken(values) | in_pieces(values))
 
     compare(attributed(pki, oid, value), pki)
+
+
+def test_attributes_that_nobody_walked_over_are_bounded():
+    own = b"".join(
+        encoded(0x30, core.ObjectIdentifier(kind).dump() + encoded(0x31, value))
+        for kind, value in (("1.2.3", b"\x05\x00"), ("1.2.4", b"\x05\x00" * 2))
+    )
+    assert attributes_of(encoded(0x31, own)) == {
+        "1.2.3": (b"\x05\x00",),
+        "1.2.4": (b"\x05\x00", b"\x05\x00"),
+    }
+    with pytest.raises(Malformed, match="too-many"):
+        attributes_of(encoded(0x31, b"\x05\x00" * 200_000))
+    with pytest.raises(Malformed, match="asn1-structure"):
+        attributes_of(encoded(0x31, own) + b"\r\n")
