@@ -313,11 +313,13 @@ class _Judge:
         if not self._opened.signed:
             return None, None
         try:
-            claimed = [_only_mailbox(self._message, b"from", needed=True)]
+            outer = _values_by_name(_header_of(self._message))
+            claimed = [_only_mailbox(outer, b"from", needed=True)]
             inner = self._protected_entity()
             if inner is not None:
-                claimed.append(_only_mailbox(inner, b"from", needed=False))
-            sender = _only_mailbox(self._message, b"sender", needed=False)
+                values = _values_by_name(_header_of(inner))
+                claimed.append(_only_mailbox(values, b"from", needed=False))
+            sender = _only_mailbox(outer, b"sender", needed=False)
         except Malformed as problem:
             return None, problem
         return _Authors(tuple(dict.fromkeys(one for one in claimed if one)), sender), None
@@ -387,12 +389,20 @@ def _embeds_another(layer: SignedLayer) -> bool:
     return layer.object.content is not None and layer.object.content not in layer.contents
 
 
-def _only_mailbox(message: bytes, name: bytes, *, needed: bool) -> str | None:
-    header = _header_of(message)
-    found = [one for one in fields(header) if one.name.lower() == name]
-    if len(found) > 1:
+def _values_by_name(header: bytes) -> dict[bytes, list[bytes]]:
+    """The values of the fields, by names in lower case."""
+    found: dict[bytes, list[bytes]] = {}
+    for one in fields(header):
+        found.setdefault(one.name.lower(), []).append(header[one.value_start : one.stop])
+    return found
+
+
+def _only_mailbox(
+    named: Mapping[bytes, Sequence[bytes]], name: bytes, *, needed: bool
+) -> str | None:
+    values = named.get(name, ())
+    if len(values) > 1:
         raise Malformed(f"duplicate-{name.decode('ascii')}")
-    values = [header[one.value_start : one.stop] for one in found]
     mailboxes = [
         b"%s@%s" % (entry.mailbox, entry.host)
         for value in values

@@ -388,6 +388,22 @@ def test_a_revoked_certificate_is_revoked_with_its_day_and_reason(pki, verdict):
     assert outcome(judged) == (Verdict.REVOKED, "revoked-2026-01-10-keyCompromise")
 
 
+def test_a_revocation_list_that_comes_with_the_signature_counts(pki, verdict):
+    from datetime import UTC, datetime
+
+    from asn1crypto import cms, crl
+
+    signer = person(pki.issuing)
+    revoked = revocation_list(pki.issuing, (signer.certificate, datetime(2026, 1, 10, tzinfo=UTC)))
+    info = cms.ContentInfo.load(detached(ENTITY, signer, chain=[pki.issuing]))
+    own = crl.CertificateList.load(revoked.public_bytes(serialization.Encoding.DER))
+    info["content"]["crls"] = [cms.RevocationInfoChoice("crl", own)]
+
+    judged = verdict(message(wrapped(ENTITY, info.dump(force=True))))
+
+    assert outcome(judged) == (Verdict.REVOKED, "revoked-2026-01-10-unspecified")
+
+
 def test_unknown_revocation_is_a_warning_or_by_policy_a_refusal(pki, verdict):
     content = message(clear_signed(ENTITY, pki.alice, chain=[pki.issuing]))
     trust = pki.trust(revocation_list(pki.root))

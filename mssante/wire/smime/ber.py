@@ -1,7 +1,7 @@
-"""A bounded walk over an encoding (X.690, BER and DER) before any decoder looks at it.
+"""A bounded walk over an encoding (X.690, BER and DER) before anything in it is read.
 
-The decoder is recursive and lazy. This walk is neither: after it, every length is known to fit,
-the depth and the number of elements are bounded, and nothing follows the outermost element.
+Reading is lazy. This walk is not: after it, every length is known to fit, the depth and the number
+of elements are bounded, and nothing follows the outermost element.
 """
 
 from typing import Final
@@ -12,6 +12,7 @@ _SEQUENCE: Final = 0x30
 _CONSTRUCTED: Final = 0x20
 _HIGH_TAG: Final = 0x1F
 _CONTINUES: Final = 0x80
+_END: Final = b"\0\0"
 _MAX_LENGTH_OCTETS: Final = 4
 _MAX_TAG_OCTETS: Final = 4
 
@@ -25,35 +26,44 @@ def check_encoding(data: bytes, *, max_depth: int, max_elements: int) -> None:
     if not data or data[0] != _SEQUENCE:
         raise Malformed("asn1-garbage")
     opened: list[tuple[int, bool]] = []
-    """Of each open element: where it must have ended, and whether its length is indefinite."""
-    position = elements = 0
-    while opened or not elements:
-        bound, indefinite = opened[-1] if opened else (len(data), False)
-        if opened and not indefinite and position == bound:
-            opened.pop()
-            continue
-        if indefinite and data.startswith(b"\0\0", position, bound):
-            opened.pop()
+    """The two below, of each open element around the innermost."""
+    bound, indefinite = len(data), False
+    """Where the innermost open element must have ended, and whether its length is indefinite."""
+    position = 0
+    for _ in range(max_elements):
+        first = data[position] if position + 2 <= bound else _HIGH_TAG
+        if first & _HIGH_TAG != _HIGH_TAG and (short := data[position + 1]) < _CONTINUES:
+            # Nearly all elements have a header of two octets: it is not worth a call.
             position += 2
-            continue
-        elements += 1
-        if elements > max_elements:
-            raise Malformed("too-many")
-        constructed, position, length = _header(data, position, bound)
-        if constructed:
-            opened.append((bound, True) if length is None else (position + length, False))
+            length: int | None = short
+            if position + short > bound:
+                raise _overrun(data, bound)
+        else:
+            first, position, length = _header(data, position, bound)
+        if first & _CONSTRUCTED:
+            opened.append((bound, indefinite))
             if len(opened) > max_depth:
                 raise Malformed("nesting-limit")
+            indefinite = length is None
+            if length is not None:
+                bound = position + length
         elif length is None:
             raise Malformed("asn1-garbage")
         else:
             position += length
-    if position != len(data):
-        raise Malformed("asn1-trailing")
+        while position == bound if not indefinite else data.startswith(_END, position, bound):
+            if indefinite:
+                position += len(_END)
+            bound, indefinite = opened.pop()
+            if not opened:
+                if position != len(data):
+                    raise Malformed("asn1-trailing")
+                return
+    raise Malformed("too-many")
 
 
-def _header(data: bytes, position: int, bound: int) -> tuple[bool, int, int | None]:
-    """Whether constructed, where the contents begin, their length (None: indefinite)."""
+def _header(data: bytes, position: int, bound: int) -> tuple[int, int, int | None]:
+    """The first octet, where the contents begin, their length (None: indefinite)."""
     first = _octet(data, position, bound)
     position += 1
     if first & _HIGH_TAG == _HIGH_TAG:
@@ -67,7 +77,7 @@ def _header(data: bytes, position: int, bound: int) -> tuple[bool, int, int | No
     length = _octet(data, position, bound)
     position += 1
     if length == _CONTINUES:
-        return bool(first & _CONSTRUCTED), position, None
+        return first, position, None
     if length & _CONTINUES:
         octets = length & ~_CONTINUES
         if octets > _MAX_LENGTH_OCTETS:
@@ -77,7 +87,7 @@ def _header(data: bytes, position: int, bound: int) -> tuple[bool, int, int | No
         position += octets
     if position + length > bound:
         raise _overrun(data, bound)
-    return bool(first & _CONSTRUCTED), position, length
+    return first, position, length
 
 
 def _octet(data: bytes, position: int, bound: int) -> int:

@@ -1,18 +1,29 @@
 """Reading CMS objects (RFC 5652, RFC 5083, RFC 3274) into plain values.
 
 BER is accepted as RFC 5652 wants, indefinite lengths included. What an object says is not judged
-here: `signature` and `decryption` do that. `asn1crypto` stays behind this module.
+here: `signature` and `decryption` do that. Versions are not looked at where nothing depends on them,
+and fields behind those that the structures have are passed over.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Final, TypeVar
 
-from asn1crypto import cms, core
 from cryptography import x509
 
 from mssante.wire.smime.ber import check_encoding
+from mssante.wire.smime.elements import (
+    INTEGER,
+    SEQUENCE,
+    SET,
+    Element,
+    Fields,
+    broken,
+    element_at,
+    element_of,
+    encoded,
+)
 from mssante.wire.smime.errors import Malformed, Unsupported
 from mssante.wire.smime.limits import DEFAULT_LIMITS, SmimeLimits
 
@@ -22,15 +33,41 @@ _ENVELOPED: Final = "1.2.840.113549.1.7.3"
 _AUTH_ENVELOPED: Final = "1.2.840.113549.1.9.16.1.23"
 _COMPRESSED: Final = "1.2.840.113549.1.9.16.1.9"
 
-_DECODER_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
+_STRUCTURES: Final = frozenset(
+    (
+        _SIGNED,
+        _ENVELOPED,
+        _AUTH_ENVELOPED,
+        _COMPRESSED,
+        "1.2.840.113549.1.7.4",  # signedAndEnvelopedData of PKCS #7
+        "1.2.840.113549.1.7.5",  # digested-data
+        "1.2.840.113549.1.7.6",  # encrypted-data
+        "1.2.840.113549.1.9.16.1.2",  # authenticated-data
+        "1.2.840.113549.1.9.16.1.31",  # timestamped data
+    )
 )
-"""What the decoder raises for a structure that is not what its tag promised."""
+"""Types of content that are a SEQUENCE."""
+_TIME_STAMP: Final = "1.2.840.113549.1.9.16.1.4"
+"""TSTInfo of a time-stamp, a SEQUENCE too where it stands inside a signature."""
+
+_NAMES: Final = frozenset((SEQUENCE,))
+"""Name (RFC 5280 section 4.1.2.4), a CHOICE of one."""
+_KEY_ID: Final = 0x80
+_IDENTITIES: Final = frozenset((SEQUENCE, _KEY_ID))
+_RECIPIENT_KEY_ID: Final = 0xA0
+_AGREEMENT_RECIPIENTS: Final = frozenset((SEQUENCE, _RECIPIENT_KEY_ID))
+_CERTIFICATES: Final = frozenset((SEQUENCE, 0xA0, 0xA1, 0xA2, 0xA3))
+"""CertificateChoices (RFC 5652 section 10.2.2): a certificate, and four forms that are left out."""
+_VERSION_1_ATTRIBUTES: Final = 0xA1
+_REVOCATIONS: Final = frozenset((SEQUENCE, 0xA1))
+"""RevocationInfoChoice (RFC 5652 section 10.2.1): a list, and what is left out."""
+_KEY_TRANSPORT: Final = SEQUENCE
+_KEY_AGREEMENT: Final = 0xA1
+_RECIPIENTS: Final = frozenset((_KEY_TRANSPORT, _KEY_AGREEMENT, 0xA2, 0xA3, 0xA4))
+"""RecipientInfo (RFC 5652 section 6.2)."""
+_ORIGINATOR_KEY: Final = 0xA1
+_ORIGINATORS: Final = frozenset((SEQUENCE, _KEY_ID, _ORIGINATOR_KEY))
+"""OriginatorIdentifierOrKey (RFC 5652 section 6.2.2)."""
 
 _MOST_REMEMBERED: Final = 8192
 """Octets of a certificate that is kept in memory."""
@@ -132,113 +169,142 @@ class CompressedData:
 CmsObject = SignedData | EnvelopedData | CompressedData
 
 
-class _AnyValues(core.SetOf):  # type: ignore[misc]
-    _child_spec = core.Any
-
-
-class _RawAttribute(core.Sequence):  # type: ignore[misc]
-    # The library rewrites this list in place.
-    _fields: ClassVar[list[tuple[str, type]]] = [
-        ("type", core.ObjectIdentifier),
-        ("values", _AnyValues),
-    ]
-
-
-class _RawAttributes(core.SetOf):  # type: ignore[misc]
-    _child_spec = _RawAttribute
-
-
-def read_cms(encoded: bytes, limits: SmimeLimits = DEFAULT_LIMITS) -> CmsObject:
+def read_cms(encoding: bytes, limits: SmimeLimits = DEFAULT_LIMITS) -> CmsObject:
     """Read a ContentInfo.
 
     Raises:
         Malformed: not BER, not the structure that its type promises, or over a limit.
         Unsupported: another type of content.
     """
-    if len(encoded) > limits.max_content_bytes:
+    if len(encoding) > limits.max_content_bytes:
         raise Malformed("too-large")
-    check_encoding(
-        encoded, max_depth=limits.max_encoding_depth, max_elements=limits.max_encoding_elements
-    )
-    return decoded(lambda: _read(encoded, limits))
+    _check(encoding, limits)
+    kind, content = _content_info(element_of(encoding))
+    if kind not in (_SIGNED, _ENVELOPED, _AUTH_ENVELOPED, _COMPRESSED):
+        raise Unsupported("content-type")
+    if content is None:
+        raise broken()
+    match kind:
+        case _ if kind == _SIGNED:
+            return _signed(Fields(content), limits)
+        case _ if kind == _COMPRESSED:
+            return _compressed(Fields(content))
+        case _:
+            return _enveloped(Fields(content), limits, authenticated=kind == _AUTH_ENVELOPED)
 
 
-def decoded(read: Callable[[], Value]) -> Value:
-    """What `read` gives; an error of the decoder becomes `Malformed`.
-
-    Raises:
-        Malformed: asn1-structure, or what `read` itself raises.
-    """
-    try:
-        return read()
-    except (Malformed, Unsupported):
-        raise
-    except _DECODER_ERRORS:
-        raise Malformed("asn1-structure") from None
-
-
-def attributes_of(encoded: bytes) -> dict[str, tuple[bytes, ...]]:
+def attributes_of(encoding: bytes) -> dict[str, tuple[bytes, ...]]:
     """The values of a SET OF Attribute, by dotted type.
 
     Raises:
-        Malformed: the structure, or a type that occurs twice (RFC 5652 section 5.3).
+        Malformed: not BER, another structure, over a limit, or a type that occurs twice (RFC 5652
+            section 5.3).
     """
-    return decoded(lambda: _attributes(encoded))
+    attributes = element_of(encoding).expect(SET)
+    # Nobody has walked over these octets, which may be any content.
+    _check(encoded(SEQUENCE, attributes.contents()), DEFAULT_LIMITS)
+    return _attributes(attributes.inside(SET))
 
 
-def _attributes(encoded: bytes) -> dict[str, tuple[bytes, ...]]:
-    found: dict[str, tuple[bytes, ...]] = {}
-    for attribute in _RawAttributes.load(encoded, strict=True):
-        oid: str = attribute["type"].dotted
-        if oid in found:
-            raise Malformed("duplicate-attribute")
-        found[oid] = tuple(value.dump() for value in attribute["values"])
-    return found
-
-
-def _read(encoded: bytes, limits: SmimeLimits) -> CmsObject:
-    info = cms.ContentInfo.load(encoded)
-    kind = info["content_type"].dotted
-    content = info["content"]
-    match kind:
-        case _ if kind == _SIGNED:
-            return _signed(content, limits)
-        case _ if kind == _ENVELOPED:
-            inside = content["encrypted_content_info"]
-            return _enveloped(content, inside, None, None, limits)
-        case _ if kind == _AUTH_ENVELOPED:
-            inside = content["auth_encrypted_content_info"]
-            authenticated = _set_of(content["auth_attrs"])
-            return _enveloped(content, inside, bytes(content["mac"]), authenticated, limits)
-        case _ if kind == _COMPRESSED:
-            inside = content["encap_content_info"]
-            return CompressedData(
-                content["compression_algorithm"]["algorithm"].dotted, _needed(inside["content"])
-            )
-        case _:
-            raise Unsupported("content-type")
-
-
-def _signed(data: Any, limits: SmimeLimits) -> SignedData:
-    inside = data["encap_content_info"]
-    certificates = _choices(data["certificates"], "certificate", limits)
-    lists = _choices(data["crls"], "certificate_list", limits)
-    return SignedData(
-        inside["content_type"].dotted,
-        _octets(inside["content"]),
-        tuple(_signer(info) for info in _bounded(data["signer_infos"], limits.max_signers)),
-        tuple(_readable(_load_certificate, certificates)),
-        tuple(_readable(_load_list, lists)),
+def _check(encoding: bytes, limits: SmimeLimits) -> None:
+    check_encoding(
+        encoding, max_depth=limits.max_encoding_depth, max_elements=limits.max_encoding_elements
     )
 
 
-def _choices(choices: Any, name: str, limits: SmimeLimits) -> list[bytes]:
-    if _absent(choices):
+def _attributes(attributes: Iterable[Element]) -> dict[str, tuple[bytes, ...]]:
+    found: dict[str, tuple[bytes, ...]] = {}
+    for attribute in attributes:
+        fields = Fields(attribute)
+        kind, values = fields.take(), fields.take()
+        oid = kind.identifier()
+        if oid in found:
+            raise Malformed("duplicate-attribute")
+        found[oid] = tuple([value.encoding() for value in values.inside(SET)])
+    return found
+
+
+def _content_info(info: Element) -> tuple[str, Element | None]:
+    """The type and the content, which is checked to be what a known type promises."""
+    fields = Fields(info)
+    kind = fields.take().identifier()
+    if not fields:
+        return kind, None
+    content = fields.take().explicit(0)
+    if kind == DATA:
+        content.string()
+    elif kind in _STRUCTURES:
+        content.expect(SEQUENCE)
+    return kind, content
+
+
+def _signed(fields: Fields, limits: SmimeLimits) -> SignedData:
+    version = fields.take().integer()
+    fields.take()
+    inside = fields.take()
+    certificates, lists = fields.optional(0), fields.optional(1)
+    signers = fields.take()
+    inside.expect(SEQUENCE)
+    certificate_encodings = _certificates(certificates, limits)
+    list_encodings = _revocation_lists(lists, limits)
+    # Version 1 is also that of PKCS #7, where any content stands in place of an OCTET STRING.
+    kind, content = _any_content(inside) if version == 1 else _encapsulated(inside)
+    return SignedData(
+        kind,
+        content,
+        tuple([_signer(info) for info in _bounded(signers.inside(SET), limits.max_signers)]),
+        tuple(_readable(_load_certificate, certificate_encodings)),
+        tuple(_readable(_load_list, list_encodings)),
+    )
+
+
+def _any_content(inside: Element) -> tuple[str, bytes | None]:
+    kind, content = _content_info(inside)
+    if content is None:
+        return kind, None
+    if kind != DATA:
+        raise Unsupported("inner-content-type")
+    return kind, content.octets()
+
+
+def _encapsulated(inside: Element) -> tuple[str, bytes | None]:
+    """An EncapsulatedContentInfo (RFC 5652 section 5.2)."""
+    fields = Fields(inside)
+    kind, content = fields.take().identifier(), fields.optional(0)
+    if content is None:
+        return kind, None
+    octets = content.explicit(0).octets()
+    if kind in _STRUCTURES or kind == _TIME_STAMP:
+        element_at(octets, 0, len(octets)).expect(SEQUENCE)
+    return kind, octets
+
+
+def _certificates(field: Element | None, limits: SmimeLimits) -> list[bytes]:
+    choices = _choices(field, 0xA0, _CERTIFICATES, limits)
+    for choice in choices:
+        if choice.tag == _VERSION_1_ATTRIBUTES:
+            _check_version_named(choice)
+    return [choice.encoding() for choice in choices if choice.tag == SEQUENCE]
+
+
+def _check_version_named(choice: Element) -> None:
+    """An attribute certificate under the tag of version 1 must say which version it has."""
+    information = element_at(choice.data, choice.content, choice.stop)
+    Fields(information).take().expect(INTEGER)
+
+
+def _revocation_lists(field: Element | None, limits: SmimeLimits) -> list[bytes]:
+    choices = _choices(field, 0xA1, _REVOCATIONS, limits)
+    return [choice.encoding() for choice in choices if choice.tag == SEQUENCE]
+
+
+def _choices(
+    field: Element | None, tag: int, allowed: frozenset[int], limits: SmimeLimits
+) -> list[Element]:
+    if field is None:
         return []
     return [
-        choice.chosen.dump()
-        for choice in _bounded(choices, limits.max_certificates)
-        if choice.name == name
+        choice.chosen(allowed) for choice in _bounded(field.inside(tag), limits.max_certificates)
     ]
 
 
@@ -275,105 +341,124 @@ def _load_list(encoding: bytes) -> x509.CertificateRevocationList:
     return found
 
 
-def _signer(info: Any) -> SignerInfo:
-    signed = _set_of(info["signed_attrs"])
+def _signer(info: Element) -> SignerInfo:
+    fields = Fields(info)
+    fields.take()
+    identity, digest = fields.take(), fields.take()
+    signed = fields.optional(0)
+    algorithm, signature = fields.take(), fields.take()
+    attributes = () if signed is None else signed.inside(0xA0)
     return SignerInfo(
-        _identity(info["sid"]),
-        _algorithm(info["digest_algorithm"]),
-        _algorithm(info["signature_algorithm"]),
-        bytes(info["signature"]),
-        signed,
-        {} if signed is None else _attributes(signed),
+        _identity(identity),
+        _algorithm(digest),
+        _algorithm(algorithm),
+        signature.octets(),
+        _set_of(signed),
+        _attributes(attributes),
     )
 
 
-def _enveloped(
-    data: Any, inside: Any, tag: bytes | None, authenticated: bytes | None, limits: SmimeLimits
-) -> EnvelopedData:
-    if inside["content_type"].dotted != DATA:
+def _compressed(fields: Fields) -> CompressedData:
+    fields.take()
+    algorithm, inside = fields.take(), fields.take()
+    _, content = _encapsulated(inside)
+    return CompressedData(Fields(algorithm).take().identifier(), _needed(content))
+
+
+def _enveloped(fields: Fields, limits: SmimeLimits, *, authenticated: bool) -> EnvelopedData:
+    fields.take()
+    fields.optional(0)
+    recipients, inside = fields.take(), Fields(fields.take())
+    attributes, tag = None, None
+    if authenticated:
+        attributes = fields.optional(1)
+        tag = fields.take().octets()
+    additional = _set_of(attributes, 0xA1)
+    kind, cipher, ciphertext = inside.take(), inside.take(), inside.optional(0)
+    if kind.identifier() != DATA:
         raise Unsupported("inner-content-type")
-    infos = _bounded(data["recipient_infos"], limits.max_recipients)
-    recipients = [_recipient(info) for info in infos]
+    infos = _bounded(recipients.inside(SET), limits.max_recipients)
+    found = [_recipient(info) for info in infos]
     return EnvelopedData(
-        tuple(one for one in recipients if one is not None),
-        _algorithm(inside["content_encryption_algorithm"]),
-        _needed(inside["encrypted_content"]),
+        tuple([one for one in found if one is not None]),
+        _algorithm(cipher),
+        _needed(None if ciphertext is None else ciphertext.octets(0x80)),
         tag,
-        authenticated,
+        additional,
     )
 
 
-def _recipient(info: Any) -> Recipient | None:
-    chosen = info.chosen
-    if info.name == "ktri":
-        return KeyTransport(
-            _identity(chosen["rid"]),
-            _algorithm(chosen["key_encryption_algorithm"]),
-            bytes(chosen["encrypted_key"]),
-        )
-    originator = chosen["originator"] if info.name == "kari" else None
-    if originator is None or originator.name != "originator_key":
+def _recipient(info: Element) -> Recipient | None:
+    kind = info.chosen(_RECIPIENTS).tag
+    if kind == _KEY_TRANSPORT:
+        return _key_transport(Fields(info))
+    return _key_agreement(Fields(info, kind)) if kind == _KEY_AGREEMENT else None
+
+
+def _key_transport(fields: Fields) -> KeyTransport:
+    fields.take()
+    identity, algorithm, key = fields.take(), fields.take(), fields.take()
+    return KeyTransport(_identity(identity), _algorithm(algorithm), key.octets())
+
+
+def _key_agreement(fields: Fields) -> KeyAgreement | None:
+    fields.take()
+    chosen = fields.take().explicit(0).chosen(_ORIGINATORS)
+    material, scheme, keys = fields.optional(1), fields.take(), fields.take()
+    if chosen.tag != _ORIGINATOR_KEY:
         return None
-    # Keys without curve parameters are usual here, and the typed decoder insists on them.
-    key = core.Sequence.load(originator.chosen.untag().dump())
+    originator = Fields(chosen, _ORIGINATOR_KEY)
+    algorithm, point = originator.take(), originator.take()
     return KeyAgreement(
-        _plain_algorithm(key[0]),
-        bytes(key[1])[1:] if isinstance(key[1], core.OctetString) else key[1].contents[1:],
-        _octets(chosen["ukm"]),
-        _algorithm(chosen["key_encryption_algorithm"]),
-        tuple(
-            (_identity(one["rid"]), bytes(one["encrypted_key"]))
-            for one in chosen["recipient_encrypted_keys"]
-        ),
+        _algorithm(algorithm),
+        # Behind the number of unused bits.
+        point.untyped().contents()[1:],
+        None if material is None else material.explicit(1).octets(),
+        _algorithm(scheme),
+        tuple([_wrapped_key(Fields(each)) for each in keys.inside(SEQUENCE)]),
     )
 
 
-def _identity(choice: Any) -> Identity:
-    chosen = choice.chosen
-    if choice.name == "issuer_and_serial_number":
-        return Identity(chosen["issuer"].dump(), chosen["serial_number"].native, None)
-    if choice.name == "r_key_id":
-        return Identity(None, None, bytes(chosen["subject_key_identifier"]))
-    return Identity(None, None, bytes(chosen))
+def _wrapped_key(fields: Fields) -> tuple[Identity, bytes]:
+    recipient, key = fields.take(), fields.take()
+    if recipient.chosen(_AGREEMENT_RECIPIENTS).tag == SEQUENCE:
+        return _issuer_and_serial(recipient), key.octets()
+    key_id = Fields(recipient, _RECIPIENT_KEY_ID).take().octets()
+    return Identity(None, None, key_id), key.octets()
 
 
-def _algorithm(value: Any) -> Algorithm:
-    """Decoded without its schema: an odd parameter is judged where the algorithm is used."""
-    return _plain_algorithm(core.Sequence.load(value.dump()))
+def _identity(choice: Element) -> Identity:
+    """A SignerIdentifier or RecipientIdentifier (RFC 5652 sections 5.3 and 6.2.1)."""
+    if choice.chosen(_IDENTITIES).tag == _KEY_ID:
+        return Identity(None, None, choice.contents())
+    return _issuer_and_serial(choice)
 
 
-def _plain_algorithm(value: Any) -> Algorithm:
-    return Algorithm(value[0].dotted, value[1].dump() if len(value) > 1 else None)
+def _issuer_and_serial(element: Element) -> Identity:
+    fields = Fields(element)
+    issuer, serial = fields.take().chosen(_NAMES), fields.take()
+    return Identity(issuer.encoding(), serial.integer(), None)
 
 
-def _set_of(attributes: Any) -> bytes | None:
+def _algorithm(element: Element) -> Algorithm:
+    """Whatever the parameters are: they are judged where the algorithm is used."""
+    fields = Fields(element)
+    oid = fields.take().untyped_identifier()
+    return Algorithm(oid, fields.take().encoding() if fields else None)
+
+
+def _set_of(attributes: Element | None, tag: int = 0xA0) -> bytes | None:
     """Attributes under the tag SET OF in place of their implicit one (RFC 5652 section 5.4)."""
-    if _absent(attributes):
-        return None
-    octets: bytes = attributes.untag().dump()
-    return octets
+    return None if attributes is None else encoded(SET, attributes.expect(tag).contents())
 
 
-def _needed(value: Any) -> bytes:
-    octets = _octets(value)
-    if octets is None:
+def _needed(content: bytes | None) -> bytes:
+    if content is None:
         raise Malformed("content-absent")
-    return octets
+    return content
 
 
-def _octets(value: Any) -> bytes | None:
-    if _absent(value):
-        return None
-    if not isinstance(value, core.OctetString | core.ParsableOctetString):
-        raise Unsupported("inner-content-type")
-    return bytes(value)
-
-
-def _absent(value: Any) -> bool:
-    return isinstance(value, core.Void)
-
-
-def _bounded(values: Any, limit: int) -> Any:
-    if len(values) > limit:
+def _bounded(elements: list[Element], limit: int) -> list[Element]:
+    if len(elements) > limit:
         raise Malformed("too-many")
-    return values
+    return elements

@@ -35,8 +35,8 @@ from mssante.wire.smime.cms import (
     Identity,
     KeyAgreement,
     KeyTransport,
-    decoded,
 )
+from mssante.wire.smime.decoder import decoded
 from mssante.wire.smime.errors import (
     DecryptionFailed,
     Malformed,

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from asn1crypto import algos, cms, core, tsp
+from asn1crypto import algos, cms
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 
-from mssante.wire.smime.cms import DATA, Algorithm, Identity, SignerInfo, attributes_of, decoded
+from mssante.wire.smime.cms import DATA, Algorithm, Identity, SignerInfo, attributes_of
+from mssante.wire.smime.decoder import decoded
+from mssante.wire.smime.elements import SET, Element, Fields, broken, element_of, encoded
 from mssante.wire.smime.errors import Malformed, SignatureInvalid, Unsupported
 from mssante.wire.smime.keys import HASHES, SHA256, SHA512, digest_of, public_key_of, strong_hash
 
@@ -54,7 +55,6 @@ _WEAK_SIGNATURES: Final = frozenset(
         "1.2.840.10045.4.1",  # ecdsa-with-SHA1
     )
 )
-_DER: Final = Encoding.DER
 _SET: Final = b"\x31"
 _EXTRA_SALT: Final = 32
 _BREAK: Final = re.compile(rb"\r\n|\r|\n")
@@ -132,9 +132,9 @@ def bound_contents(
     if signer.signed_octets is None:
         _check_unattributed(content_type, candidates)
         return tuple(candidates)
-    if _single(signer, CONTENT_TYPE, core.ObjectIdentifier).dotted != content_type:
+    if _single(signer, CONTENT_TYPE).identifier() != content_type:
         raise SignatureInvalid("content-type-mismatch")
-    expected = bytes(_single(signer, MESSAGE_DIGEST, core.OctetString))
+    expected = _single(signer, MESSAGE_DIGEST).octets()
     for candidate in candidates:
         if hmac.compare_digest(digest_of(digest, candidate), expected):
             return (candidate,)
@@ -192,19 +192,19 @@ def _check_unattributed(content_type: str, candidates: Sequence[bytes]) -> None:
             raise SignatureInvalid("attribute-confusion")
 
 
-def _single(signer: SignerInfo, oid: str, kind: Any) -> Any:
+def _single(signer: SignerInfo, oid: str) -> Element:
     """The one value of an attribute that must be there."""
     values = signer.attributes.get(oid, ())
     if len(values) != 1:
         raise Malformed("attribute-not-single")
-    return decoded(lambda: kind.load(values[0], strict=True))
+    return element_of(values[0])
 
 
 def _signing_time(signer: SignerInfo) -> datetime | None:
     if SIGNING_TIME not in signer.attributes:
         return None
-    value = _single(signer, SIGNING_TIME, cms.Time)
-    moment: datetime = decoded(lambda: value.native)
+    value = _single(signer, SIGNING_TIME).encoding()
+    moment: datetime = decoded(lambda: cms.Time.load(value, strict=True).native)
     return moment
 
 
@@ -212,30 +212,37 @@ def _check_algorithm_protection(signer: SignerInfo) -> None:
     """RFC 6211: the algorithms outside the signature are those that the signer wrote inside."""
     if ALGORITHM_PROTECTION not in signer.attributes:
         return
-    inside = _single(signer, ALGORITHM_PROTECTION, cms.CMSAlgorithmProtection)
-    digest = decoded(lambda: inside["digest_algorithm"]["algorithm"].dotted)
-    algorithm = decoded(lambda: inside["signature_algorithm"]["algorithm"].dotted)
-    if digest != signer.digest.oid or algorithm != signer.algorithm.oid:
+    fields = Fields(_single(signer, ALGORITHM_PROTECTION))
+    digest = Fields(fields.take()).take().identifier()
+    algorithm = fields.optional(1)
+    if algorithm is None:
+        raise broken()
+    named = Fields(algorithm, 0xA1).take().identifier()
+    if digest != signer.digest.oid or named != signer.algorithm.oid:
         raise SignatureInvalid("algorithm-mismatch")
 
 
 def _check_signing_certificate(signer: SignerInfo, certificate: x509.Certificate) -> None:
     """RFC 5035: the first certificate named inside is the one that verifies the signature."""
-    encoded = certificate.public_bytes(_DER)
     if SIGNING_CERTIFICATE_V2 in signer.attributes:
-        value = _single(signer, SIGNING_CERTIFICATE_V2, tsp.SigningCertificateV2)
-        named = decoded(lambda: value["certs"][0])
-        oid = decoded(lambda: named["hash_algorithm"]["algorithm"].dotted)
-        digest = digest_of(strong_hash(oid), encoded)
+        named = _first_named(_single(signer, SIGNING_CERTIFICATE_V2))
+        algorithm = named.optional_sequence()
+        expected = named.take()
+        oid = SHA256 if algorithm is None else Fields(algorithm).take().identifier()
+        digest = certificate.fingerprint(strong_hash(oid))
     elif SIGNING_CERTIFICATE in signer.attributes:
-        value = _single(signer, SIGNING_CERTIFICATE, tsp.SigningCertificate)
-        named = decoded(lambda: value["certs"][0])
+        expected = _first_named(_single(signer, SIGNING_CERTIFICATE)).take()
         # RFC 2634 knows no other hash here; a collision would have to be a certificate of a CA.
-        digest = digest_of(hashes.SHA1(), encoded)  # noqa: S303
+        digest = certificate.fingerprint(hashes.SHA1())  # noqa: S303
     else:
         return
-    if not hmac.compare_digest(digest, decoded(lambda: bytes(named["cert_hash"]))):
+    if not hmac.compare_digest(digest, expected.octets()):
         raise SignatureInvalid("signing-certificate-mismatch")
+
+
+def _first_named(value: Element) -> Fields:
+    """The first ESSCertID or ESSCertIDv2 of a SigningCertificate (RFC 5035 sections 3 and 4)."""
+    return Fields(Fields(Fields(value).take()).take())
 
 
 def _verify_attributes(signer: SignerInfo, certificate: x509.Certificate) -> None:
@@ -252,14 +259,8 @@ def _verify_attributes(signer: SignerInfo, certificate: x509.Certificate) -> Non
 
 def _sorted(attributes: bytes) -> bytes:
     """A SET OF in the order of DER (X.690 section 11.6)."""
-
-    def in_order() -> bytes:
-        elements = core.SetOf.load(attributes, spec=core.Any)
-        joined = b"".join(sorted(element.dump() for element in elements))
-        octets: bytes = core.SetOf(contents=joined, spec=core.Any).dump()
-        return octets
-
-    return decoded(in_order)
+    elements = element_of(attributes).inside(SET)
+    return encoded(SET, b"".join(sorted([element.encoding() for element in elements])))
 
 
 def _verify_octets(signer: SignerInfo, octets: bytes, certificate: x509.Certificate) -> None:

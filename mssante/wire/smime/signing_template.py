@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mssante.wire.smime.elements import INTEGER, OCTET_STRING, SEQUENCE, SET, encoded
 from mssante.wire.smime.keys import SHA256
 from mssante.wire.smime.signing import (
     Scheme,
@@ -31,10 +32,6 @@ from mssante.wire.smime.signing import (
 _SAMPLE: Final = b"a content whose digest stands nowhere else"
 _SAMPLE_TIME: Final = datetime(2031, 7, 19, 13, 17, 23, tzinfo=UTC)
 _FIRST_GENERALIZED: Final = 2050
-_SEQUENCE: Final = 0x30
-_SET: Final = 0x31
-_INTEGER: Final = 0x02
-_OCTETS: Final = 0x04
 _OUTER: Final = 0xA0
 _DETERMINISTIC: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
@@ -62,9 +59,9 @@ class SignatureTemplate:
         self._attributes = skeleton.attributes.filled(_CERTIFICATE, sha256(own).digest())
         embedded = {own, *(one.public_bytes(Encoding.DER) for one in chain)}
         # A set in DER is in the order of its encodings (X.690 section 11.6).
-        self._head = skeleton.head + _encoded(_OUTER, b"".join(sorted(embedded)))
+        self._head = skeleton.head + encoded(_OUTER, b"".join(sorted(embedded)))
         identity = certificate.issuer.public_bytes() + _integer(certificate.serial_number)
-        self._signer_head = skeleton.version + _encoded(_SEQUENCE, identity) + skeleton.digest
+        self._signer_head = skeleton.version + encoded(SEQUENCE, identity) + skeleton.digest
         self._type, self._algorithm = skeleton.type, skeleton.algorithm
 
     def attributes(self, digest: bytes, at: datetime) -> bytes:
@@ -79,16 +76,16 @@ class SignatureTemplate:
 
     def signed(self, attributes: bytes, value: bytes) -> bytes:
         """What `signing.signed_data` gives for these attributes and their signature."""
-        signer = _encoded(
-            _SEQUENCE,
+        signer = encoded(
+            SEQUENCE,
             self._signer_head
             + bytes((_OUTER,))
             + attributes[1:]
             + self._algorithm
-            + _encoded(_OCTETS, value),
+            + encoded(OCTET_STRING, value),
         )
-        data = _encoded(_SEQUENCE, self._head + _encoded(_SET, signer))
-        return _encoded(_SEQUENCE, self._type + _encoded(_OUTER, data))
+        data = encoded(SEQUENCE, self._head + encoded(SET, signer))
+        return encoded(SEQUENCE, self._type + encoded(_OUTER, data))
 
     def sign(self, digest: bytes, at: datetime, key: SigningKey) -> bytes:
         """Detached signed-data over a content with this SHA-256: the same arguments, the same bytes
@@ -176,19 +173,11 @@ _SKELETONS: Final[dict[Scheme, _Skeleton]] = {}
 
 
 def _integer(value: int) -> bytes:
-    return _encoded(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+    return encoded(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def _utc_time(at: datetime) -> bytes:
     return at.astimezone(UTC).strftime("%y%m%d%H%M%SZ").encode("ascii")
-
-
-def _encoded(tag: int, contents: bytes) -> bytes:
-    length = len(contents)
-    if length < 0x80:
-        return bytes((tag, length)) + contents
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + contents
 
 
 def _contents(octets: bytes, at: int) -> tuple[int, int]:
