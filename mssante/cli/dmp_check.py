@@ -9,9 +9,9 @@ from mssante.filing.archive import DELETE, ArchivedDocument, open_archive
 from mssante.filing.causes import DETAILS
 from mssante.filing.limits import InspectLimits
 from mssante.wire.cda.embedded import EmbeddedFile, look_inside
-from mssante.wire.cda.model import ClinicalDocument
+from mssante.wire.cda.model import ClinicalDocument, Outline
 from mssante.wire.cda.problems import Problem, Severity
-from mssante.wire.cda.reader import NotClinicalDocument, read_document
+from mssante.wire.cda.reader import NotClinicalDocument, read_document, read_outline
 from mssante.wire.xdm.model import XdmLimits
 from mssante.wire.xdm.reader import NotXdm
 from mssante.wire.xdm.unzip import MAGIC, ArchiveRefused, ZipLimits
@@ -70,7 +70,7 @@ def _check_document(content: bytes) -> dict[str, object]:
     except NotClinicalDocument as refusal:
         return _not_read(Problem(Severity.ERROR, "not-cda", "", str(refusal)))
     checked = _checked(
-        document, entry_from_cda(document, content), look_inside(document.body, FILE_LIMIT)
+        content, document, entry_from_cda(document, content), look_inside(document.body, FILE_LIMIT)
     )
     return {"kind": "cda", "documents": [checked], "problems": []}
 
@@ -98,7 +98,7 @@ def _check_archived(one: ArchivedDocument) -> dict[str, object]:
             text = DETAILS[judged.fault][1]
             problems.append(Problem(Severity.ERROR, judged.fault, "", text))
         return {"problems": _described(problems)}
-    return _checked(judged.document, judged.metadata, judged.embedded, problems)
+    return _checked(one.content, judged.document, judged.metadata, judged.embedded, problems)
 
 
 def _not_read(problem: Problem) -> dict[str, object]:
@@ -108,6 +108,7 @@ def _not_read(problem: Problem) -> dict[str, object]:
 
 
 def _checked(
+    content: bytes,
     document: ClinicalDocument,
     metadata: EntryMetadata,
     inside: EmbeddedFile | None,
@@ -131,7 +132,24 @@ def _checked(
     return document_record(metadata, listing, None, matricule) | {
         "patientTraits": traits,
         "level": document.body.level,
+        **_outlined(read_outline(content)),
         "problems": _described(problems),
+    }
+
+
+def _outlined(outline: Outline) -> dict[str, object]:
+    """What is in a structured body; nothing for a file of level 1."""
+    return {
+        "sections": [
+            {
+                "level": section.level,
+                "code": section.code.code if section.code else None,
+                "title": section.title,
+            }
+            for section in outline.sections
+        ],
+        "entries": outline.entries,
+        "media": [media.media_type for media in outline.media],
     }
 
 

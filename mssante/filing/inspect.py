@@ -295,13 +295,12 @@ def _start_of(encoded: bytes, encoding: str) -> bytes:
     piece = encoded[:_LOOK_AT]
     if encoding != "base64":
         return piece
-    clean = bytes(byte for byte in piece if byte in _BASE64_ALPHABET)
+    clean = piece.translate(None, _NOT_BASE64)
     return binascii.a2b_base64(clean[: len(clean) // 4 * 4])
 
 
-_BASE64_ALPHABET: Final = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-)
+_BASE64_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64: Final = bytes(set(range(256)).difference(_BASE64_ALPHABET))
 
 
 def _may_be_xml(encoded: bytes, encoding: str) -> bool:

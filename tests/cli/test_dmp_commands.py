@@ -149,10 +149,23 @@ def test_check_reads_a_document_without_an_instance(run, tmp_path):
     assert outcome.json["kind"] == "cda"
     [document] = outcome.json["documents"]
     assert document["problems"] == []
-    assert document["level"] == 1
+    assert (document["level"], document["sections"], document["entries"]) == (1, [], 0)
     assert document["patientTraits"] == {
         "birthName": "PATIENT-DEUX", "given": "ALIX MARIE-LOUISE", "sex": "F", "birthDate": "1979-03-28",
     }  # fmt: skip
+
+
+def test_check_tells_what_is_in_a_structured_body(run, tmp_path):
+    path = tmp_path / "document.xml"
+    path.write_bytes(biology())
+
+    [document] = run("dmp", "check", path, "--json").json["documents"]
+
+    assert document["level"] == 3
+    assert document["entries"] == len(document["sections"]) > 0
+    assert {section["level"] for section in document["sections"]} == {1}
+    assert document["sections"][0] == {"level": 1, "code": "18719-5", "title": "Biochimie"}
+    assert document["media"] == []
 
 
 @pytest.mark.parametrize(

@@ -344,15 +344,22 @@ class Body(Private):
     """``B64`` or absent (text)."""
     embedded: str | None = None
     """Level 1: the text as written; see :mod:`mssante.wire.cda.embedded`."""
-    sections: tuple[Section, ...] = ()
-    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outline(Private):
+    """What is in a structured body."""
+
+    sections: tuple[Section, ...]
+    """Outer before inner."""
+    entries: int
     """Direct entries of all sections."""
-    media: tuple[Media, ...] = ()
+    media: tuple[Media, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClinicalDocument(Private):
-    """The complete header, an outline of the body, and what is wrong with them."""
+    """The complete header, the kind of body, and what is wrong with them."""
 
     id: Identifier
     code: Code | None

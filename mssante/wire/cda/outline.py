@@ -1,26 +1,36 @@
-"""The outline of a CDA body: its level, sections, number of entries and embedded media."""
+"""A CDA body: its level, and of a structured one the sections, entries and embedded media."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from mssante.wire.cda import elements as cda
 from mssante.wire.cda.elements import Element
-from mssante.wire.cda.model import Body, Media, Section
+from mssante.wire.cda.model import Body, Media, Outline, Section
 
 CDA_MEDIA_TYPE: Final = "text/xml"
 
 
-def outline(component: Element | None) -> Body:
-    """The body in ClinicalDocument/component."""
+def body_of(component: Element | None, *, has_entries: bool) -> Body:
+    """The body in ClinicalDocument/component; the content of a structured one need not be there."""
     embedded = cda.child(component, "nonXMLBody")
     if embedded is not None:
         return _embedded(cda.child(embedded, "text"))
-    sections: list[Section] = []
-    entries = _walk(cda.child(component, "structuredBody"), 1, sections)
-    return Body(
-        level=3 if entries else 2,
-        media_type=CDA_MEDIA_TYPE,
-        sections=tuple(sections),
-        entries=entries,
+    return Body(level=3 if has_entries else 2, media_type=CDA_MEDIA_TYPE)
+
+
+def outline(component: Element | None) -> Outline:
+    """What is in the whole body in ClinicalDocument/component."""
+    sections = list(_sections(cda.child(component, "structuredBody"), 1))
+    return Outline(
+        sections=tuple(
+            Section(
+                code=cda.code(cda.child(section, "code")),
+                title=cda.text_of(cda.child(section, "title")),
+                level=level,
+            )
+            for section, level in sections
+        ),
+        entries=sum(1 for section, _ in sections for _ in cda.each(section, "entry")),
         media=tuple(_media(component)),
     )
 
@@ -34,21 +44,12 @@ def _embedded(text: Element | None) -> Body:
     )
 
 
-def _walk(parent: Element | None, level: int, sections: list[Section]) -> int:
-    """Collect the sections below `parent`, outer before inner; return the number of entries."""
-    entries = 0
+def _sections(parent: Element | None, level: int) -> Iterator[tuple[Element, int]]:
+    """The sections below a body or a section with their levels, outer before inner."""
     for component in cda.each(parent, "component"):
         for section in cda.each(component, "section"):
-            sections.append(
-                Section(
-                    code=cda.code(cda.child(section, "code")),
-                    title=cda.text_of(cda.child(section, "title")),
-                    level=level,
-                )
-            )
-            entries += sum(1 for _ in cda.each(section, "entry"))
-            entries += _walk(section, level + 1, sections)
-    return entries
+            yield section, level
+            yield from _sections(section, level + 1)
 
 
 def _media(component: Element | None) -> list[Media]:

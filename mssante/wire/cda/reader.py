@@ -1,4 +1,4 @@
-"""Bytes to a clinical document: the complete header, the outline of the body, the problems.
+"""Bytes to a clinical document: the complete header, what kind of body it has, the problems.
 
 Everything is kept as received. What breaks a rule of the profile becomes a problem in the list; only
 bytes that are not a clinical document at all are refused.
@@ -9,35 +9,51 @@ from typing import Final
 
 from mssante.wire.cda import elements as cda
 from mssante.wire.cda import header
+from mssante.wire.cda.beginning import read_beginning
 from mssante.wire.cda.elements import Element
-from mssante.wire.cda.model import ClinicalDocument, Identifier
-from mssante.wire.cda.outline import outline
+from mssante.wire.cda.model import ClinicalDocument, Identifier, Outline
+from mssante.wire.cda.outline import body_of, outline
 from mssante.wire.cda.rules import problems_of
 from mssante.wire.cda.times import Timestamp
-from mssante.wire.xml import DEFAULT_LIMITS, XmlLimits, XmlRefused, parse_xml
+from mssante.wire.xml import XmlLimits, XmlRefused, parse_xml
 
 ROOT: Final = cda.V3 + "ClinicalDocument"
+LIMITS: Final = XmlLimits(depth=256)
+"""As deep as the parser goes: see `read_beginning`."""
 
 
 class NotClinicalDocument(ValueError):
     """The XML is well formed, but its root is not ClinicalDocument in urn:hl7-org:v3."""
 
 
-def read_document(content: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> ClinicalDocument:
-    """Read a clinical document.
+def read_document(content: bytes, limits: XmlLimits = LIMITS) -> ClinicalDocument:
+    """Read a clinical document; all of it is checked to be well-formed.
 
     Raises:
         XmlRefused: the bytes are not XML that we accept.
         NotClinicalDocument: another kind of XML.
     """
-    root = parse_xml(content, limits)
+    beginning = read_beginning(content, limits)
+    return _read(_document(beginning.root), has_entries=beginning.has_entries)
+
+
+def read_outline(content: bytes, limits: XmlLimits = LIMITS) -> Outline:
+    """Read what is in the body of a clinical document.
+
+    Raises:
+        XmlRefused: the bytes are not XML that we accept.
+        NotClinicalDocument: another kind of XML.
+    """
+    return outline(cda.child(_document(parse_xml(content, limits)), "component"))
+
+
+def _document(root: Element) -> Element:
     if root.tag != ROOT:
         raise NotClinicalDocument("the root element is not ClinicalDocument in urn:hl7-org:v3")
-    return read_root(root)
+    return root
 
 
-def read_root(root: Element) -> ClinicalDocument:
-    """Read a document from its parsed root element, which must be ClinicalDocument."""
+def _read(root: Element, *, has_entries: bool) -> ClinicalDocument:
 
     def first(name: str) -> Element | None:
         return cda.child(root, name)
@@ -88,10 +104,10 @@ def read_root(root: Element) -> ClinicalDocument:
             if (consent := cda.code(cda.child(found, "consent", "code"))) is not None
         ),
         encounter=header.encounter(first("componentOf")),
-        body=outline(first("component")),
+        body=body_of(first("component"), has_entries=has_entries),
         problems=(),
     )
     return replace(without_problems, problems=problems_of(root, without_problems))
 
 
-__all__ = ["NotClinicalDocument", "XmlRefused", "read_document", "read_root"]
+__all__ = ["NotClinicalDocument", "XmlRefused", "read_document", "read_outline"]

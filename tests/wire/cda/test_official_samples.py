@@ -10,7 +10,7 @@ import pytest
 from mssante.kernel.ins import Ins, InsError, matricule_key_valid
 from mssante.wire.cda.embedded import look_inside
 from mssante.wire.cda.model import Code, Identifier
-from mssante.wire.cda.reader import read_document
+from mssante.wire.cda.reader import read_document, read_outline
 from mssante.wire.xds.entry import entry_from_cda
 
 
@@ -48,7 +48,7 @@ def observed(content: bytes) -> dict:
     patient = document.patient
     legal = document.legal_authenticator
     custodian = document.custodian
-    body = document.body
+    body, outline = document.body, read_outline(content)
     entry = entry_from_cda(document, content)
     inside = look_inside(body, 50_000_000)
     return {
@@ -149,13 +149,13 @@ def observed(content: bytes) -> dict:
             "mime": body.media_type,
             "sections": [
                 {"code": section.code.code if section.code else None, "title": section.title}
-                for section in body.sections
+                for section in outline.sections
                 if section.level == 1
             ],
-            "entries": body.entries,
+            "entries": outline.entries,
             "embedded_media": [
                 {"mime": media.media_type, "representation": media.representation}
-                for media in body.media
+                for media in outline.media
             ],
         },
         "xds": {
