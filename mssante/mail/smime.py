@@ -31,7 +31,7 @@ from mssante.trust.shown import shown_issuer, shown_serial
 from mssante.trust.validation import Validations
 from mssante.wire.mime.scanner import Part
 from mssante.wire.smime.decryption import DecryptionKey
-from mssante.wire.smime.recognition import appearance
+from mssante.wire.smime.recognition import Appearance, appearance
 from mssante.wire.smime.signature import identifies
 
 Keys = Mapping[OpaqueId, tuple[DecryptionKey, ...]]
@@ -140,10 +140,10 @@ class SecureMail:
 
         Args:
             entry: with the envelope.
-            root: the message's structure: what shows no S/MIME needs no keys.
+            root: the message's structure: what shows that nothing is encrypted needs no keys.
             mailboxes: of its local recipients.
         """
-        if entry.envelope.seal is not None or appearance(root) is None:
+        if entry.envelope.seal is not None or not _may_be_closed(root):
             return _NO_KEYS
         return {
             mailbox.id: found
@@ -227,6 +227,14 @@ def _of_seal(seal: Seal) -> Finding:
         serial=seal.serial,
         issuer=seal.issuer,
     )
+
+
+def _may_be_closed(root: Part) -> bool:
+    """Whether there may be something to decrypt below the layers that can be seen."""
+    kind = appearance(root)
+    if kind is Appearance.CLEAR_SIGNED:
+        return any(_may_be_closed(part) for part in root.children[:1])
+    return kind is not None
 
 
 def _stands_open(content: bytes, root: Part, inner: bytes) -> bool:

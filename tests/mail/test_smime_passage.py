@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from mssante.directory.model import Mailbox, MailboxState, MailboxType
+from mssante.kernel.address import Address
+from mssante.kernel.opaque import new_id
 from mssante.mail.model import Seal
 from mssante.mail.smime import UNPROTECTED, Reach
 from mssante.mail.trace_fields import smime_results, smime_verdict, trace_fields
@@ -36,8 +39,8 @@ def mail(pki):
     return secure_mail(pki)
 
 
-def signed(pki, entity=ENTITY):
-    return clear_signed(entity, pki.alice, chain=[pki.issuing])
+def signed(pki, entity=ENTITY, **more):
+    return clear_signed(entity, pki.alice, chain=[pki.issuing], **more)
 
 
 def for_bob(pki, entity, make=enveloped_gcm):
@@ -306,3 +309,34 @@ def test_evidence_holds_the_signer_and_never_the_content(mail, pki):
     assert details["by"] == "signed"
     assert "alice" not in repr(evidence)
     assert "line one" not in repr(passage)
+
+
+async def test_keys_are_fetched_only_where_something_may_be_encrypted(pki):
+    class Asked:
+        """Stands at the door of the keys and notes who asks."""
+
+        def __init__(self):
+            self.ids = []
+
+        async def opening(self, mailbox_id):
+            self.ids.append(mailbox_id)
+            return (pki.bob.decryption_key,)
+
+    inner = signed(pki, for_bob(pki, ENTITY))
+    mailbox = Mailbox(
+        new_id(), MailboxType.PERSONAL, Address("bob", "sud.example"), MailboxState.ACTIVE, "Bob"
+    )
+    for content, needed in (
+        (message(ENTITY), False),
+        (message(signed(pki)), False),
+        (message(signed(pki, signed(pki), boundary="b-outer")), False),
+        (message(for_bob(pki, ENTITY)), True),
+        (message(inner), True),
+        (message(signed(pki, inner, boundary="b-outer")), True),
+        (message(opaque_signed(ENTITY, pki.alice, chain=[pki.issuing])), True),
+    ):
+        asked = Asked()
+        keys = await secure_mail(pki, asked).keys_for(an_entry(), scan(content), [mailbox])
+
+        assert asked.ids == ([mailbox.id] if needed else [])
+        assert list(keys) == asked.ids
