@@ -187,7 +187,7 @@ class Journey:
 
     def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
         content = self.blobs.read(entry.blob) if entry.content is None else entry.content
-        return content, scan(content)
+        return content, scan(content) if entry.root is None else entry.root
 
     def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:
         summary = summary_of(root, content)

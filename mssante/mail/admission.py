@@ -13,7 +13,7 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.opaque import id_text, new_id
-from mssante.mail.model import Envelope
+from mssante.mail.model import Envelope, Judged
 from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
@@ -23,7 +23,7 @@ from mssante.mail.rules.hops import check_hops
 from mssante.mail.rules.receipt import check_is_receipt
 from mssante.mail.rules.recipient_domain import check_trusted
 from mssante.mail.rules.sender import check_sender_owned
-from mssante.mail.rules.structure import check_structure
+from mssante.mail.rules.structure import check_structure, kept
 from mssante.trust.whitelist import TrustedSpace
 from mssante.wire.mime.limits import DEFAULT_LIMITS, MimeLimits
 
@@ -104,8 +104,8 @@ class Admission:
         await check_trusted(self.space, recipient)
         return None
 
-    def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> bytes:
-        """Judge the message and complete its header; gives the bytes to keep.
+    def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> Judged:
+        """Judge the message and complete its header.
 
         The lines of `content` end in CRLF and were judged by the door that read them.
 
@@ -115,8 +115,8 @@ class Admission:
         """
         check_size(len(content), self.limits.max_size)
         self.policy.check_size_elsewhere(envelope.recipients, len(content))
-        body_start = check_structure(content, self.limits.mime).body_start
-        header = Header.cut(content[:body_start])
+        root = check_structure(content, self.limits.mime)
+        header = Header.cut(content[: root.body_start])
         check_header_form(header)
         check_hops(header.counts[b"received"], self.limits.max_hops)
         check_authorship(identity.may_send_as, header)
@@ -130,4 +130,4 @@ class Admission:
             authserv_id=self.authserv_id,
             private=self.private_fields,
         )
-        return content if block == header.block else block + content[body_start:]
+        return kept(content, root, block)

@@ -11,6 +11,7 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.admission import AdmissionLimits
+from mssante.mail.model import Judged
 from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
@@ -18,7 +19,7 @@ from mssante.mail.rules.completion import without_forgeries
 from mssante.mail.rules.header import Header, check_header_form
 from mssante.mail.rules.hops import check_hops
 from mssante.mail.rules.recipient_domain import check_local_domain
-from mssante.mail.rules.structure import check_structure
+from mssante.mail.rules.structure import check_structure, kept
 from mssante.trust.whitelist import AgeLimit, TrustedSpace
 from mssante.wire.x500 import DistinguishedName
 
@@ -93,9 +94,8 @@ class Arrival:
         await check_local_domain(self.directory, recipient)
         await self.policy.check_here(self.policy.stranger(sender), recipient)
 
-    def check_content(self, peer: Peer, content: bytes) -> bytes:
-        """Judge the message; gives the bytes to keep: those that came, without the fields that only
-        we may write.
+    def check_content(self, peer: Peer, content: bytes) -> Judged:
+        """Judge the message, and take away the fields that only we may write.
 
         The lines of `content` end in CRLF and were judged by the door that read them.
 
@@ -104,10 +104,9 @@ class Arrival:
                 FROM_NOT_OWNED.
         """
         check_size(len(content), self.limits.max_size)
-        body_start = check_structure(content, self.limits.mime).body_start
-        header = Header.cut(content[:body_start])
+        root = check_structure(content, self.limits.mime)
+        header = Header.cut(content[: root.body_start])
         check_header_form(header)
         check_hops(header.counts[b"received"], self.limits.max_hops)
         check_authorship(peer.speaks_for, header)
-        block = without_forgeries(header, self.authserv_id)
-        return content if block == header.block else block + content[body_start:]
+        return kept(content, root, without_forgeries(header, self.authserv_id))

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
+from mssante.wire.mime.scanner import Part
 from mssante.wire.smtp.notifications import UNASKED, DeliveryRequest, Return
 
 
@@ -210,6 +211,15 @@ class Wish(StrEnum):
     """To be given up in silence."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Judged:
+    """A message that a door takes, in the form in which it is kept."""
+
+    content: bytes
+    root: Part | None
+    """Its structure, where it was kept as it was judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
     """An accepted message, ours until every effect is recorded."""
@@ -223,3 +233,5 @@ class SpoolEntry:
     """DROP or DISCARD: to be given up."""
     content: bytes | None = field(default=None, repr=False, compare=False)
     """The bytes of `blob`, where they are at hand because it was accepted just now."""
+    root: Part | None = field(default=None, repr=False, compare=False)
+    """The structure of `content`, where the door has found it."""

@@ -27,6 +27,7 @@ from mssante.mail.model import (
 )
 from mssante.mail.relay import Attempt, RelayOrder
 from mssante.mail.tracing import Confirmation, Traced
+from mssante.wire.mime.scanner import Part
 
 
 class RelayQueue(Protocol):
@@ -81,8 +82,16 @@ class Spool(Protocol):
         """Where this worker's messages to other operators wait."""
         ...
 
-    async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
-        """Keep a message; durable on return: 250 may be said."""
+    async def accept(
+        self, envelope: Envelope, content: bytes, root: Part | None = None
+    ) -> SpoolEntry:
+        """Keep a message; durable on return: 250 may be said.
+
+        Args:
+            envelope: who sends, and to whom.
+            content: the message.
+            root: its structure, where it is known.
+        """
         ...
 
     async def due(self, limit: int) -> list[SpoolEntry]:

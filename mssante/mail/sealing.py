@@ -21,6 +21,7 @@ from mssante.mail.smime import holder_of
 from mssante.trust.mailbox_keys import MailboxKeys
 from mssante.trust.sealing import SealingKey, is_for_sealing, seal
 from mssante.wire.mime.limits import DEFAULT_LIMITS
+from mssante.wire.mime.scanner import Part
 
 LIMITS: Final = replace(
     DEFAULT_LIMITS,
@@ -46,11 +47,13 @@ class SealingSpool:
     directory: Directory
     clock: Clock
 
-    async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+    async def accept(
+        self, envelope: Envelope, content: bytes, root: Part | None = None
+    ) -> SpoolEntry:
         """Seal where that is due, and keep; durable on return."""
         key = await self._key(envelope, content)
         if key is None:
-            return await self.spool.accept(envelope, content)
+            return await self.spool.accept(envelope, content, root)
         at = self.clock.now()
         if len(content) > _ON_A_THREAD:
             sealed = await asyncio.to_thread(seal, content, key, at)

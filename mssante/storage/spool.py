@@ -28,6 +28,7 @@ from mssante.storage.journal import Journal, Record
 from mssante.storage.relays import StoredRelays
 from mssante.storage.schema.spool import JOURNAL_MARK, SPOOL
 from mssante.storage.segments import SegmentBlobs
+from mssante.wire.mime.scanner import Part
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -126,7 +127,9 @@ class StoredSpool:
             self._waiting.append((0, entry_of_record(record)))
         return len(self._waiting)
 
-    async def accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+    async def accept(
+        self, envelope: Envelope, content: bytes, root: Part | None = None
+    ) -> SpoolEntry:
         """Keep a message; durable on return: 250 may be said.
 
         Raises:
@@ -135,7 +138,7 @@ class StoredSpool:
         """
         if self._journal.live >= MOST_LIVE:
             raise Refusal(Reason.TRY_LATER, "too many messages wait in the spool")
-        accepting = asyncio.ensure_future(self._accept(envelope, content))
+        accepting = asyncio.ensure_future(self._accept(envelope, content, root))
         try:
             return await asyncio.shield(accepting)
         except asyncio.CancelledError:
@@ -195,20 +198,18 @@ class StoredSpool:
         """Close the journal; the database belongs to who opened it."""
         await self._journal.close()
 
-    async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+    async def _accept(self, envelope: Envelope, content: bytes, root: Part | None) -> SpoolEntry:
         accepted_at = to_milliseconds(self._clock.now())
         record = await self._journal.accept(
             new_ordered_id(accepted_at), accepted_at, encode_envelope(envelope), content
         )
         self._journaled[record.id] = record
-        at_hand = content if len(content) <= _AT_HAND else None
-        return SpoolEntry(
-            record.id, from_milliseconds(accepted_at), envelope, record.blob, content=at_hand
-        )
+        entry = SpoolEntry(record.id, from_milliseconds(accepted_at), envelope, record.blob)
+        return replace(entry, content=content, root=root) if len(content) <= _AT_HAND else entry
 
     def _adopt(self, accepting: asyncio.Future[SpoolEntry]) -> None:
         if not accepting.cancelled() and accepting.exception() is None:
-            self._waiting.append((0, replace(accepting.result(), content=None)))
+            self._waiting.append((0, replace(accepting.result(), content=None, root=None)))
 
     async def _put_back(self, entry_id: OpaqueId, state: str, due_at: int, why: str) -> None:
         record = self._journaled.get(entry_id)

@@ -1,6 +1,7 @@
 """The MIME structure stays within limits, so that nothing behind this door meets a bomb."""
 
 from mssante.kernel.reasons import Reason, Refusal
+from mssante.mail.model import Judged
 from mssante.wire.mime.limits import MimeError, MimeLimits
 from mssante.wire.mime.scanner import Part, scan
 
@@ -17,3 +18,16 @@ def check_structure(content: bytes, limits: MimeLimits) -> Part:
         raise Refusal(
             Reason.MESSAGE_TOO_COMPLEX, error.fault.value, hint=error.fault.value
         ) from None
+
+
+def kept(content: bytes, root: Part, block: bytes) -> Judged:
+    """A message under the header block that it is kept with.
+
+    Args:
+        content: as it came.
+        root: its structure.
+        block: the header with its empty line.
+    """
+    if block == content[: root.body_start]:
+        return Judged(content, root)
+    return Judged(block + content[root.body_start :], None)

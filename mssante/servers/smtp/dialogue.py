@@ -20,7 +20,7 @@ from mssante.access.throttle import network_of
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import Envelope, SpoolEntry
+from mssante.mail.model import Envelope, Judged, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.mail.rules.binary import in_lines
 from mssante.servers.acknowledging import acknowledge
@@ -181,8 +181,8 @@ class SmtpSession(SmtpConnection):
         """
 
     @abstractmethod
-    def _check_content(self, envelope: Envelope, content: bytes) -> bytes:
-        """Judge the message; gives the bytes to keep.
+    def _check_content(self, envelope: Envelope, content: bytes) -> Judged:
+        """Judge the message; gives what is to be kept.
 
         Raises:
             Refusal: it is refused.
@@ -644,19 +644,19 @@ class SmtpSession(SmtpConnection):
         arriving.reader.keeper.drop()
         if transaction.mail.body_binary:
             content = in_lines(content)
-        content = self._check_content(envelope, content)
-        await self._spend(Use.OCTETS, len(content))
+        judged = self._check_content(envelope, content)
+        await self._spend(Use.OCTETS, len(judged.content))
         # A message whose end has come is kept even if its client goes away now.
-        task = self._finish_anyway(self._accept(envelope, content))
+        task = self._finish_anyway(self._accept(envelope, judged))
         waiting = asyncio.shield(task)
         task.add_done_callback(self._hand_over)
         entry = await waiting
         self._empty.renew()
         await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
-    async def _accept(self, envelope: Envelope, content: bytes) -> SpoolEntry:
+    async def _accept(self, envelope: Envelope, judged: Judged) -> SpoolEntry:
         began = self.loop.time()
-        entry = await self._shared.spool.accept(envelope, content)
+        entry = await self._shared.spool.accept(envelope, judged.content, judged.root)
         meters = self._shared.meters
         meters.accept_seconds.observe(self.loop.time() - began)
         meters.accepted[self._witnessed().service].add()

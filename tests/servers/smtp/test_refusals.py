@@ -246,7 +246,7 @@ class BrokenSpool:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def accept(self, envelope, content):
+    async def accept(self, envelope, content, root=None):
         raise self.error
 
 

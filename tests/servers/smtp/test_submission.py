@@ -6,6 +6,7 @@ import smtplib
 
 import pytest
 
+from mssante.wire.mime.scanner import scan
 from tests.support.smtp_world import DOMAIN, PATIENTS, Client, message, patient_number, plain
 
 MESSAGE = message(
@@ -79,6 +80,22 @@ async def test_date_and_message_id_are_added_and_bcc_is_removed(world, client):
     assert "\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n" in header
     assert re.search(rf"\r\nMessage-ID: <[0-9a-f]{{32}}@{DOMAIN}>\Z", header)
     assert body == "Hello\r\n"
+
+
+async def test_the_structure_that_the_door_found_goes_on_with_what_it_was_found_in(world, client):
+    parts = "--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\ntwo\r\n--b--\r\n"
+    kind = "Content-Type: multipart/mixed; boundary=b\r\n"
+    identified = "Date: Mon, 23 Nov 2026 09:00:00 +0100\r\nMessage-ID: <two@client.example>\r\n"
+    await client.submit(message(fields=kind + identified, body=parts))
+    await client.submit(message(fields=kind, body=parts))  # which must be completed
+
+    as_it_came, completed = world.accepted
+    assert as_it_came.root == scan(world.content(as_it_came))
+    assert len(as_it_came.root.children) == 2
+    assert completed.root is None
+    after_a_restart = await world.open_spool()
+    assert [entry.root for entry in await after_a_restart.due(10)] == [None, None]
+    await after_a_restart.close()
 
 
 async def test_a_client_writes_a_blank_after_the_colon(world, client):
