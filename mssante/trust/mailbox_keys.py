@@ -41,7 +41,7 @@ from mssante.wire.smime.signing_template import SignatureTemplate
 
 _LOG: Final = logging.getLogger(__name__)
 _CACHED: Final = 512
-"""Mailboxes whose key is in memory; the cache holds no more however many send."""
+"""Entries of each cache: mailboxes whose key is in memory, however many send."""
 _FRESH: Final = timedelta(seconds=10)
 RENEW_BEFORE: Final = timedelta(days=60)
 """How long before its end a pair of ours gets its successor."""
@@ -68,6 +68,7 @@ class MailboxKeys:
         self._clock = clock
         self._sealing: _Aging[SealingKey | None] = _Aging()
         self._opening: _Aging[tuple[DecryptionKey, ...]] = _Aging()
+        self._held: _Aging[bool] = _Aging()
         self._was_told = False
 
     @property
@@ -201,7 +202,14 @@ class MailboxKeys:
 
     async def is_held(self, certificate: x509.Certificate) -> bool:
         """Whether it is the server that signs with this certificate's key."""
-        return await self._store.holds(sha256(certificate.public_bytes(Encoding.DER)).digest())
+        now = self._clock.now()
+        fingerprint = sha256(certificate.public_bytes(Encoding.DER)).digest()
+        known = self._held.get(fingerprint, now)
+        if known is not None:
+            return known[0]
+        held = await self._store.holds(fingerprint)
+        self._held.put(fingerprint, held, now)
+        return held
 
 
 class NotForMailbox(ValueError):
@@ -244,18 +252,18 @@ class _Aging(Generic[Key]):
     """A bounded cache whose entries are believed for seconds."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[OpaqueId, tuple[datetime, tuple[Key]]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[datetime, tuple[Key]]] = OrderedDict()
 
-    def get(self, mailbox_id: OpaqueId, now: datetime) -> tuple[Key] | None:
-        found = self._entries.get(mailbox_id)
+    def get(self, name: bytes, now: datetime) -> tuple[Key] | None:
+        found = self._entries.get(name)
         if found is None or not timedelta(0) <= now - found[0] < _FRESH:
             return None
-        self._entries.move_to_end(mailbox_id)
+        self._entries.move_to_end(name)
         return found[1]
 
-    def put(self, mailbox_id: OpaqueId, key: Key, now: datetime) -> None:
-        self._entries[mailbox_id] = (now, (key,))
-        self._entries.move_to_end(mailbox_id)
+    def put(self, name: bytes, key: Key, now: datetime) -> None:
+        self._entries[name] = (now, (key,))
+        self._entries.move_to_end(name)
         if len(self._entries) > _CACHED:
             self._entries.popitem(last=False)
 

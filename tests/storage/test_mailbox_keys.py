@@ -21,6 +21,7 @@ from mssante.trust.key_files import ReadPair
 from mssante.trust.mailbox_keys import KeyHolder, MailboxKeys, NotForMailbox, serial_of
 from mssante.trust.path import Purpose
 from mssante.trust.ports import KeyAct, KeyOrigin, KeyState
+from mssante.wire.smime.decryption import DecryptionKey
 from tests.support.mail_pki import MailPki, person
 
 
@@ -68,6 +69,22 @@ async def test_a_pair_is_made_on_first_need_and_found_again_with_its_key(
     assert pair.origin is KeyOrigin.ISSUED
     assert await store.holds(bytes.fromhex("00" * 32)) is False
     assert await keys_over(store, None, clock).is_held(first.certificate)
+
+
+async def test_a_pair_that_another_process_brings_is_known_to_be_ours_within_seconds(
+    store, authority, clock, holder
+):
+    here, elsewhere = keys_over(store, None, clock), keys_over(store, authority, clock)
+    made = pki.issue_mailbox(authority, "alice@nord.example", "Alice", Purpose.SIGN, clock.now())
+    assert not await here.is_held(made.certificate)
+    await elsewhere.take(
+        holder,
+        ReadPair(DecryptionKey(made.certificate, made.key), (authority.certificate,)),
+        user="tester",
+    )
+
+    clock.advance(seconds=11)
+    assert await here.is_held(made.certificate)
 
 
 async def test_two_workers_that_race_end_with_one_pair(store, authority, clock, holder):

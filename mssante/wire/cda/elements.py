@@ -43,6 +43,12 @@ def child(parent: Element | None, *path: str) -> Element | None:
     return parent
 
 
+def local_name(element: Element) -> str:
+    """The name without its namespace."""
+    name: str = element.tag.rpartition("}")[2]
+    return name
+
+
 def text_of(element: Element | None) -> str | None:
     """All text below an element, blanks collapsed; `None` where there is none."""
     if element is None:
@@ -127,7 +133,7 @@ def telecoms(parent: Element | None) -> tuple[Telecom, ...]:
 def address(element: Element) -> PostalAddress:
     """Type AD: parts in order; text without parts is one part named ``text``."""
     parts = tuple(
-        (etree.QName(part).localname, text)
+        (local_name(part), text)
         for part in element.iterchildren(etree.Element)
         if (text := text_of(part)) is not None
     )
@@ -148,7 +154,7 @@ def person_name(element: Element | None) -> PersonName | None:
     parts: dict[str, list[NamePart]] = {"family": [], "given": []}
     titles: dict[str, list[str]] = {"prefix": [], "suffix": []}
     for part in element.iterchildren(etree.Element):
-        name = etree.QName(part).localname
+        name = local_name(part)
         text = text_of(part)
         if text is None:
             continue

@@ -39,7 +39,7 @@ def entity(element: Element | None) -> Entity:
     """A person or system in a role, whichever of CDA's role elements it is."""
     if element is None:
         return Entity()
-    named = {etree.QName(found).localname: found for found in element.iterchildren(etree.Element)}
+    named = {cda.local_name(found): found for found in element.iterchildren(etree.Element)}
     person = next((named[name] for name in _PERSONS if name in named), None)
     structure = next((named[name] for name in _ORGANIZATIONS if name in named), None)
     machine = named.get("assignedAuthoringDevice")
