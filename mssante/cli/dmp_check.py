@@ -12,6 +12,7 @@ from mssante.wire.cda.embedded import EmbeddedFile, look_inside
 from mssante.wire.cda.model import ClinicalDocument, Outline
 from mssante.wire.cda.problems import Problem, Severity
 from mssante.wire.cda.reader import NotClinicalDocument, read_document, read_outline
+from mssante.wire.cda.rules import problems_of
 from mssante.wire.xdm.model import XdmLimits
 from mssante.wire.xdm.reader import NotXdm
 from mssante.wire.xdm.unzip import MAGIC, ArchiveRefused, ZipLimits
@@ -123,7 +124,7 @@ def _checked(
     }
     problems = (
         *more,
-        *document.problems,
+        *problems_of(document),
         *code_problems(metadata),
         *(inside.problems if inside else ()),
     )

@@ -7,7 +7,6 @@ its `repr`: a document is health data about a named person.
 from dataclasses import dataclass, field
 
 from mssante.kernel.ins import INS_OIDS
-from mssante.wire.cda.problems import Problem
 from mssante.wire.cda.times import Interval, Timestamp
 
 
@@ -359,7 +358,7 @@ class Outline(Private):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClinicalDocument(Private):
-    """The complete header, the kind of body, and what is wrong with them."""
+    """The complete header and the kind of body; what is wrong with them: `rules.problems_of`."""
 
     id: Identifier
     code: Code | None
@@ -388,7 +387,8 @@ class ClinicalDocument(Private):
     consents: tuple[Code, ...]
     encounter: Encounter | None
     body: Body
-    problems: tuple[Problem, ...]
+    elements: tuple[str, ...]
+    """Names of the root's children in their order, those of other namespaces in braces."""
 
     @property
     def unique_id(self) -> str:

@@ -1,10 +1,9 @@
-"""Bytes to a clinical document: the complete header, what kind of body it has, the problems.
+"""Bytes to a clinical document: the complete header, and what kind of body it has.
 
-Everything is kept as received. What breaks a rule of the profile becomes a problem in the list; only
-bytes that are not a clinical document at all are refused.
+Everything is kept as received. What breaks a rule of the profile is told by `rules.problems_of` to who
+asks; only bytes that are not a clinical document at all are refused.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from mssante.wire.cda import elements as cda
@@ -13,7 +12,6 @@ from mssante.wire.cda.beginning import read_beginning
 from mssante.wire.cda.elements import Element
 from mssante.wire.cda.model import ClinicalDocument, Identifier, Outline
 from mssante.wire.cda.outline import body_of, outline
-from mssante.wire.cda.rules import problems_of
 from mssante.wire.cda.times import Timestamp
 from mssante.wire.xml import XmlLimits, XmlRefused, parse_xml
 
@@ -65,7 +63,7 @@ def _read(root: Element, *, has_entries: bool) -> ClinicalDocument:
         found = first(name)
         return None if found is None else cda.identifier(found)
 
-    without_problems = ClinicalDocument(
+    return ClinicalDocument(
         id=optional_id("id") or Identifier(None),
         code=cda.code(first("code")),
         title=cda.text_of(first("title")),
@@ -105,9 +103,8 @@ def _read(root: Element, *, has_entries: bool) -> ClinicalDocument:
         ),
         encounter=header.encounter(first("componentOf")),
         body=body_of(first("component"), has_entries=has_entries),
-        problems=(),
+        elements=tuple([found.tag.removeprefix(cda.V3) for found in root.iterchildren("{*}*")]),
     )
-    return replace(without_problems, problems=problems_of(root, without_problems))
 
 
 __all__ = ["NotClinicalDocument", "XmlRefused", "read_document", "read_outline"]

@@ -5,14 +5,12 @@ never changes the document; it adds a :class:`Problem` whose text has no value o
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mssante.kernel.ins import Ins, InsError
 from mssante.kernel.luhn import luhn_valid
 from mssante.kernel.oid import PS_ID_NAT, STRUCT_ID_NAT
-from mssante.wire.cda import elements as cda
-from mssante.wire.cda.elements import Element
 from mssante.wire.cda.model import ClinicalDocument, Entity, Identifier, Patient
 from mssante.wire.cda.problems import Problem, Severity
 from mssante.wire.cda.times import Interval, Timestamp
@@ -64,10 +62,10 @@ _TIME_TEXTS: Final = {
 }
 
 
-def problems_of(root: Element, document: ClinicalDocument) -> tuple[Problem, ...]:
+def problems_of(document: ClinicalDocument) -> tuple[Problem, ...]:
     """All findings in a document, in the order of the header."""
     return (
-        *_structure(root),
+        *_structure(document.elements),
         *_identity(document),
         *_patient(document.patient),
         *_people(document),
@@ -84,8 +82,7 @@ def _warning(code: str, where: str, text: str) -> Problem:
     return Problem(Severity.WARNING, code, where, text)
 
 
-def _structure(root: Element) -> Iterator[Problem]:
-    names = [found.tag.removeprefix(cda.V3) for found in root.iterchildren("{*}*")]
+def _structure(names: Sequence[str]) -> Iterator[Problem]:
     counts = Counter(names)
     for name, least, most in HEADER:
         if counts[name] < least:

@@ -10,6 +10,7 @@ import pytest
 from mssante.kernel.ins import Ins, InsError, matricule_key_valid
 from mssante.wire.cda.embedded import look_inside
 from mssante.wire.cda.model import Code, Identifier
+from mssante.wire.cda.rules import problems_of
 from mssante.wire.cda.reader import read_document, read_outline
 from mssante.wire.xds.entry import entry_from_cda
 
@@ -184,7 +185,7 @@ def test_there_are_fourteen_of_them():
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_only_the_sample_with_a_wrong_key_has_an_error(name):
     document = read_document((SAMPLES / name).read_bytes())
-    errors = {problem.code for problem in document.problems if problem.severity == "error"}
+    errors = {problem.code for problem in problems_of(document) if problem.severity == "error"}
 
     try:
         Ins.parse(document.patient.ins.extension, document.patient.ins.root)

@@ -7,13 +7,14 @@ from make_samples import Subject, Version, Writer, a_matricule, biology, level1
 
 from mssante.wire.cda.embedded import EmbeddedRefused, decode_embedded, look_inside
 from mssante.wire.cda.problems import Severity
+from mssante.wire.cda.rules import problems_of
 from mssante.wire.cda.reader import NotClinicalDocument, read_document
 
 LIMIT = 50_000_000
 
 
 def codes(content):
-    return [problem.code for problem in read_document(content).problems]
+    return [problem.code for problem in problems_of(read_document(content))]
 
 
 @pytest.mark.parametrize("make", [level1, biology])
@@ -22,7 +23,7 @@ def test_generated_documents_have_no_problem_and_are_reproducible(make, size):
     content = make(size=size)
     document = read_document(content)
 
-    assert document.problems == ()
+    assert problems_of(document) == ()
     assert content == make(size=size)
     assert len(content) >= size
     inside = look_inside(document.body, LIMIT)
@@ -35,7 +36,7 @@ def test_the_versions_of_a_generated_document_are_linked():
     assert document.replaced_ids == ("1.2.3^a",)
     assert document.version_number == 2
     assert document.set_id.text == read_document(level1(version=Version(4))).set_id.text
-    assert document.problems == ()
+    assert problems_of(document) == ()
 
 
 def test_the_ins_is_found_by_its_authority_not_by_its_place():
@@ -131,14 +132,16 @@ def test_elements_out_of_order_are_an_error():
 def test_each_fault_of_the_identity_is_named_and_the_value_kept(subject, code):
     document = read_document(level1(subject))
 
-    assert code in [problem.code for problem in document.problems]
+    assert code in [problem.code for problem in problems_of(document)]
     assert (document.patient.ins.extension if document.patient.ins else None) == subject.ins
-    for problem in document.problems:
+    for problem in problems_of(document):
         assert subject.ins is None or subject.ins not in problem.text + problem.where
 
 
 def test_wrong_keys_of_professionals_and_structures_are_warnings():
-    problems = read_document(level1(author=Writer(rpps="10000000000", finess="750000000"))).problems
+    problems = problems_of(
+        read_document(level1(author=Writer(rpps="10000000000", finess="750000000")))
+    )
 
     assert {problem.code for problem in problems} == {"rpps-key", "finess-key"}
     assert {problem.severity for problem in problems} == {Severity.WARNING}
@@ -150,7 +153,7 @@ def test_nothing_shows_the_patient_by_accident():
     for text in (
         repr(document),
         repr(document.patient),
-        str(document.problems),
+        str(problems_of(document)),
         repr(document.body),
     ):
         assert Subject().ins not in text
@@ -171,7 +174,7 @@ def test_an_empty_document_is_read_with_all_its_faults():
 
     assert document.unique_id == ""
     assert document.body.level == 2
-    assert [p.code for p in document.problems].count("missing") == 17
+    assert [p.code for p in problems_of(document)].count("missing") == 17
 
 
 def test_a_level_1_body_over_10_mb_is_decoded():
