@@ -132,6 +132,9 @@ FAULTS = {
     "a wrong end": changed(b"</entry>", b"</entri>"),
     "an unknown entity": changed(b"</entry>", b"&x;</entry>"),
     "an attribute twice": changed(b"</entry>", b"<a b='' b=''/></entry>"),
+    "an xml:id that is no name": changed(b"</entry>", b"<a xml:id='1 2'/></entry>"),
+    "an xml:id twice": changed(b"</entry>", b"<a xml:id='a'/><b xml:id='a'/></entry>"),
+    "a wrong xml:space": changed(b"</entry>", b"<a xml:space='x'/></entry>"),
     "a letter that is none": changed(b"</entry>", b"\x01</entry>"),
     "an unknown prefix": changed(b"</entry>", b"<x:a/></entry>"),
     "a fault in the header": changed(b"<title>", b"<title><"),
@@ -162,7 +165,7 @@ PIECES = st.sampled_from(
         b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?pi ", b"?>", b"<entry>", b"</entry>", b"<entry/>", b"<entryRelationship>",
         b"<x:entry/>", b" xmlns='urn:x'", b" xmlns:x='urn:hl7-org:v3'", b"structuredBody", OPEN, CLOSE, b"<structuredBody/>",
         SECOND, b"<component>", b"</component>", b"<section>", b"</section>", b"</ClinicalDocument>", b"&amp;", b"&x;", b">", b"<",
-        b"'", b'"', b"=", b"\0", b"\xc3\xa9", b"\xe9", b"<a>" * 60, b"</a>" * 60, b" ", b"entry",
+        b"'", b'"', b"=", b" xml:id='1'", b"<a xml:id='a'/>", b"\0", b"\xc3\xa9", b"\xe9", b"<a>" * 60, b"</a>" * 60, b" ", b"entry",
     ]
 )  # fmt: skip
 INTERESTING = [
