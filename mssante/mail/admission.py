@@ -13,7 +13,7 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.opaque import id_text, new_id
-from mssante.mail.model import Envelope, Judged
+from mssante.mail.model import Admitted, Envelope
 from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
@@ -104,7 +104,7 @@ class Admission:
         await check_trusted(self.space, recipient)
         return None
 
-    def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> Judged:
+    def check_content(self, identity: Identity, envelope: Envelope, content: bytes) -> Admitted:
         """Judge the message and complete its header.
 
         The lines of `content` end in CRLF and were judged by the door that read them.

@@ -11,7 +11,7 @@ from mssante.directory.ports import Directory
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.admission import AdmissionLimits
-from mssante.mail.model import Judged
+from mssante.mail.model import Admitted
 from mssante.mail.policy import Policy
 from mssante.mail.rules.amounts import check_recipient_count, check_size
 from mssante.mail.rules.authorship import check_authorship
@@ -94,7 +94,7 @@ class Arrival:
         await check_local_domain(self.directory, recipient)
         await self.policy.check_here(self.policy.stranger(sender), recipient)
 
-    def check_content(self, peer: Peer, content: bytes) -> Judged:
+    def check_content(self, peer: Peer, content: bytes) -> Admitted:
         """Judge the message, and take away the fields that only we may write.
 
         The lines of `content` end in CRLF and were judged by the door that read them.

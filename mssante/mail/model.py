@@ -212,12 +212,12 @@ class Wish(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Judged:
+class Admitted:
     """A message that a door takes, in the form in which it is kept."""
 
     content: bytes
     root: Part | None
-    """Its structure, where it was kept as it was judged."""
+    """Its structure, where it is kept as it was judged."""
 
 
 @dataclass(frozen=True, slots=True)

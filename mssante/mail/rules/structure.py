@@ -1,7 +1,7 @@
 """The MIME structure stays within limits, so that nothing behind this door meets a bomb."""
 
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import Judged
+from mssante.mail.model import Admitted
 from mssante.wire.mime.limits import MimeError, MimeLimits
 from mssante.wire.mime.scanner import Part, scan
 
@@ -20,7 +20,7 @@ def check_structure(content: bytes, limits: MimeLimits) -> Part:
         ) from None
 
 
-def kept(content: bytes, root: Part, block: bytes) -> Judged:
+def kept(content: bytes, root: Part, block: bytes) -> Admitted:
     """A message under the header block that it is kept with.
 
     Args:
@@ -29,5 +29,5 @@ def kept(content: bytes, root: Part, block: bytes) -> Judged:
         block: the header with its empty line.
     """
     if block == content[: root.body_start]:
-        return Judged(content, root)
-    return Judged(block + content[root.body_start :], None)
+        return Admitted(content, root)
+    return Admitted(block + content[root.body_start :], None)

@@ -20,7 +20,7 @@ from mssante.access.throttle import network_of
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId, id_text
 from mssante.kernel.reasons import Reason, Refusal
-from mssante.mail.model import Envelope, Judged, SpoolEntry
+from mssante.mail.model import Admitted, Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.mail.rules.binary import in_lines
 from mssante.servers.acknowledging import acknowledge
@@ -181,7 +181,7 @@ class SmtpSession(SmtpConnection):
         """
 
     @abstractmethod
-    def _check_content(self, envelope: Envelope, content: bytes) -> Judged:
+    def _check_content(self, envelope: Envelope, content: bytes) -> Admitted:
         """Judge the message; gives what is to be kept.
 
         Raises:
@@ -644,19 +644,19 @@ class SmtpSession(SmtpConnection):
         arriving.reader.keeper.drop()
         if transaction.mail.body_binary:
             content = in_lines(content)
-        judged = self._check_content(envelope, content)
-        await self._spend(Use.OCTETS, len(judged.content))
+        admitted = self._check_content(envelope, content)
+        await self._spend(Use.OCTETS, len(admitted.content))
         # A message whose end has come is kept even if its client goes away now.
-        task = self._finish_anyway(self._accept(envelope, judged))
+        task = self._finish_anyway(self._accept(envelope, admitted))
         waiting = asyncio.shield(task)
         task.add_done_callback(self._hand_over)
         entry = await waiting
         self._empty.renew()
         await self.push(f"250 2.0.0 Accepted as {id_text(entry.id)}")
 
-    async def _accept(self, envelope: Envelope, judged: Judged) -> SpoolEntry:
+    async def _accept(self, envelope: Envelope, admitted: Admitted) -> SpoolEntry:
         began = self.loop.time()
-        entry = await self._shared.spool.accept(envelope, judged.content, judged.root)
+        entry = await self._shared.spool.accept(envelope, admitted.content, admitted.root)
         meters = self._shared.meters
         meters.accept_seconds.observe(self.loop.time() - began)
         meters.accepted[self._witnessed().service].add()

@@ -15,7 +15,7 @@ from mssante.kernel.address import Address
 from mssante.kernel.clock import Clock
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.arrival import Arrival, Peer
-from mssante.mail.model import Envelope, Judged, SpoolEntry
+from mssante.mail.model import Admitted, Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.smtp.connection import PeerGone
 from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
@@ -107,7 +107,7 @@ class ReceptionSession(SmtpSession):
         sender = self._mail().sender
         await self._services.arrival.check_recipient(sender, recipient, accepted=accepted)
 
-    def _check_content(self, envelope: Envelope, content: bytes) -> Judged:  # noqa: ARG002
+    def _check_content(self, envelope: Envelope, content: bytes) -> Admitted:  # noqa: ARG002
         return self._services.arrival.check_content(self._admitted_operator(), content)
 
     def _attributed(self, envelope: Envelope) -> Envelope:

@@ -12,7 +12,7 @@ from mssante.access.identity import Identity
 from mssante.kernel.address import Address
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.admission import Admission
-from mssante.mail.model import Envelope, Judged, SpoolEntry
+from mssante.mail.model import Admitted, Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance
 from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
@@ -75,7 +75,7 @@ class SubmissionSession(SmtpSession):
             declared_size=mail.size or 0,
         )
 
-    def _check_content(self, envelope: Envelope, content: bytes) -> Judged:
+    def _check_content(self, envelope: Envelope, content: bytes) -> Admitted:
         return self._services.admission.check_content(self._signed_in(), envelope, content)
 
     def _attributed(self, envelope: Envelope) -> Envelope:
