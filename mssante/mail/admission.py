@@ -118,7 +118,7 @@ class Admission:
         root = check_structure(content, self.limits.mime)
         header = Header.cut(content[: root.body_start])
         check_header_form(header)
-        check_hops(header.counts[b"received"], self.limits.max_hops)
+        check_hops(header.count(b"received"), self.limits.max_hops)
         check_authorship(identity.may_send_as, header)
         if identity.mailbox.type is MailboxType.CITIZEN and envelope.sender is None:
             check_is_receipt(header)

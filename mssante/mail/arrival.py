@@ -107,6 +107,6 @@ class Arrival:
         root = check_structure(content, self.limits.mime)
         header = Header.cut(content[: root.body_start])
         check_header_form(header)
-        check_hops(header.counts[b"received"], self.limits.max_hops)
+        check_hops(header.count(b"received"), self.limits.max_hops)
         check_authorship(peer.speaks_for, header)
         return kept(content, root, without_forgeries(header, self.authserv_id))

@@ -17,18 +17,17 @@ Owns = Callable[[Address], bool]
 
 def author_of(header: Header) -> Address | None:
     """The one address in From; None where there are several, or none that is ASCII."""
-    for field in header.fields:
-        if field.name.lower() == b"from":
-            entries = read_addresses(header.value(field))
-            if len(entries) == 1 and entries[0].mailbox and entries[0].host:
-                try:
-                    local, domain = (
-                        entries[0].mailbox.decode("ascii"),
-                        entries[0].host.decode("ascii"),
-                    )
-                except UnicodeDecodeError:
-                    return None
-                return Address(local, domain.lower())
+    for field in header.named(b"from"):
+        entries = read_addresses(header.value(field))
+        if len(entries) == 1 and entries[0].mailbox and entries[0].host:
+            try:
+                local, domain = (
+                    entries[0].mailbox.decode("ascii"),
+                    entries[0].host.decode("ascii"),
+                )
+            except UnicodeDecodeError:
+                return None
+            return Address(local, domain.lower())
     return None
 
 
@@ -38,11 +37,10 @@ def check_authorship(owns: Owns, header: Header) -> None:
     Raises:
         Refusal: MESSAGE_MALFORMED without exactly one From or with an empty one; FROM_NOT_OWNED.
     """
-    if header.counts[b"from"] != 1:
+    if header.count(b"from") != 1:
         raise Refusal(Reason.MESSAGE_MALFORMED, hint="exactly one From field is needed")
-    for field in header.fields:
-        name = field.name.lower()
-        if name in (b"from", b"sender"):
+    for name in (b"from", b"sender"):
+        for field in header.named(name):
             entries = read_addresses(header.value(field))
             if not entries or (name == b"sender" and len(entries) > 1):
                 raise Refusal(Reason.MESSAGE_MALFORMED, hint=f"{name.decode()} needs an address")

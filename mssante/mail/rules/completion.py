@@ -6,7 +6,6 @@ the same bytes.
 """
 
 import re
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from email.utils import format_datetime
@@ -19,6 +18,8 @@ _BLIND: Final = frozenset({b"bcc", b"resent-bcc"})
 """They name recipients that the others must not see (RFC 5322 section 3.6.3)."""
 VERDICT_FIELD: Final = b"x-mss-smime"
 """What we found out about S/MIME, lower case; see `mail.trace_fields`."""
+_OURS: Final = frozenset({b"return-path", VERDICT_FIELD})
+"""Only we write them."""
 _COMMENT: Final = re.compile(rb"\((?:[^()\\]++|\\.)*+\)")
 _NESTED_COMMENTS: Final = 5
 _AUTHSERV_ID: Final = re.compile(rb'\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;]++))')
@@ -43,16 +44,13 @@ def completed(
         authserv_id: ours; only we may write results under it (RFC 8601 section 5).
         private: names of fields, lower case, that tell of the member's inner network.
     """
-    removed = _BLIND | private
-    block = _without(
-        header, lambda field: field.name.lower() in removed or _forged(header, field, authserv_id)
-    )
+    block = _without(header, header.of_any(_BLIND | private) + _forged(header, authserv_id))
     stop = len(block) - 2 if block.endswith(b"\r\n\r\n") or block == b"\r\n" else len(block)
     kept = [block[:stop]]
     # At the end: a field put at the beginning could change how a broken first line reads.
-    if not header.counts[b"date"]:
+    if not header.count(b"date"):
         kept.append(b"Date: " + format_datetime(now).encode("ascii") + b"\r\n")
-    if not header.counts[b"message-id"]:
+    if not header.count(b"message-id"):
         kept.append(b"Message-ID: <" + message_id.encode("ascii") + b">\r\n")
     kept.append(block[stop:])
     return b"".join(kept)
@@ -62,25 +60,25 @@ def without_forgeries(header: Header, authserv_id: str) -> bytes:
     """The header block without the fields that only we may write: Return-Path (RFC 5321 section
     4.4), Authentication-Results under our name (RFC 8601 section 5) and the verdict on S/MIME.
     """
-    return _without(header, lambda field: _forged(header, field, authserv_id))
+    return _without(header, _forged(header, authserv_id))
 
 
-def _without(header: Header, to_remove: Callable[[Field], bool]) -> bytes:
+def _without(header: Header, removed: list[Field]) -> bytes:
     kept: list[bytes] = []
     position = 0
-    for field in header.fields:
-        if to_remove(field):
-            kept.append(header.block[position : field.start])
-            position = field.stop
+    for start, stop in sorted({(field.start, field.stop) for field in removed}):
+        kept.append(header.block[position:start])
+        position = stop
     kept.append(header.block[position:])
     return b"".join(kept)
 
 
-def _forged(header: Header, field: Field, authserv_id: str) -> bool:
-    name = field.name.lower()
-    if name in (b"return-path", VERDICT_FIELD):
-        return True
-    return name == b"authentication-results" and _claims(header.value(field), authserv_id)
+def _forged(header: Header, authserv_id: str) -> list[Field]:
+    return header.of_any(_OURS) + [
+        field
+        for field in header.named(b"authentication-results")
+        if _claims(header.value(field), authserv_id)
+    ]
 
 
 def _claims(value: bytes, authserv_id: str) -> bool:

@@ -1,6 +1,7 @@
 """The fields of the message's own header, cut once for all rules that look at them."""
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,15 +27,28 @@ class Header:
     """A header block with the empty line that ends it, if there is one."""
 
     block: bytes
-    fields: tuple[Field, ...]
-    counts: Counter[bytes]
-    """How often each field occurs, by lower-case name."""
+    by_name: Mapping[bytes, Sequence[Field]]
+    """The fields by lower-case name, in their order."""
 
     @classmethod
     def cut(cls, block: bytes) -> "Header":
         """Find the fields of a block."""
-        found = tuple(fields(block))
-        return cls(block, found, Counter(each.name.lower() for each in found))
+        found: dict[bytes, list[Field]] = {}
+        for field in fields(block):
+            found.setdefault(field.name.lower(), []).append(field)
+        return cls(block, found)
+
+    def named(self, name: bytes) -> Sequence[Field]:
+        """The fields of one lower-case name."""
+        return self.by_name.get(name, ())
+
+    def of_any(self, names: AbstractSet[bytes]) -> list[Field]:
+        """The fields of several lower-case names."""
+        return [field for name in self.by_name.keys() & names for field in self.by_name[name]]
+
+    def count(self, name: bytes) -> int:
+        """How often a field occurs, by lower-case name."""
+        return len(self.named(name))
 
     def value(self, field: Field) -> bytes:
         """What stands after the colon, folded as it was."""
@@ -50,6 +64,6 @@ def check_header_form(header: Header) -> None:
     if header.block[:1] in (b" ", b"\t"):
         raise Refusal(Reason.MESSAGE_MALFORMED, hint="the header begins with a continuation line")
     for name in _AT_MOST_ONCE:
-        if header.counts[name] > 1:
+        if header.count(name) > 1:
             field = name.decode()
             raise Refusal(Reason.MESSAGE_MALFORMED, hint=f"the field {field} stands more than once")

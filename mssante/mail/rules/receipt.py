@@ -22,7 +22,7 @@ def check_is_receipt(header: Header) -> None:
     Raises:
         Refusal: NOT_PERMITTED.
     """
-    for field in header.fields:
-        if field.name.lower() == b"content-type" and _RECEIPT.match(unfold(header.value(field))):
+    for field in header.named(b"content-type"):
+        if _RECEIPT.match(unfold(header.value(field))):
             return
     raise Refusal(Reason.NOT_PERMITTED, "a patient's null reverse-path without a read receipt")
