@@ -70,6 +70,7 @@ class _Purse:
     """What a worker may still spend of one use of one subject in one hour."""
 
     hour: int
+    limit: int
     left: int
     empty: bool = False
     """Nothing is left anywhere until the hour is over."""
@@ -90,7 +91,9 @@ class Budgets:
         Raises:
             Refusal: RATE_EXCEEDED.
         """
-        await self._draw(subject, use, 1, spend=False)
+        purse = self._purse(subject, use)
+        if purse is not None and purse.left < 1:
+            await self._fill(purse, subject, use, 1)
 
     async def spend(self, subject: Subject, use: Use, amount: int = 1) -> None:
         """Use something up.
@@ -98,14 +101,15 @@ class Budgets:
         Raises:
             Refusal: RATE_EXCEEDED; nothing was spent.
         """
-        await self._draw(subject, use, amount, spend=True)
+        purse = self._purse(subject, use)
+        if purse is not None:
+            if purse.left < amount:
+                await self._fill(purse, subject, use, amount)
+            purse.left -= amount
 
-    async def _draw(self, subject: Subject, use: Use, amount: int, *, spend: bool) -> None:
-        limit = self.limits.get(subject.who, {}).get(use, 0)
-        if not limit:
-            return
-        purse = self._purse(subject, use, limit)
-        if purse.left < amount and not purse.empty:
+    async def _fill(self, purse: _Purse, subject: Subject, use: Use, amount: int) -> None:
+        limit = purse.limit
+        if not purse.empty:
             wanted = max(amount - purse.left, limit // _SHARES, 1)
             leased = await self.store.lease(purse.hour, str(subject), use, wanted, limit)
             purse.left += leased
@@ -115,15 +119,17 @@ class Budgets:
         if purse.left < amount:
             detail = f"more than {limit} {use} an hour of this {subject.who}"
             raise Refusal(Reason.RATE_EXCEEDED, detail)
-        if spend:
-            purse.left -= amount
 
-    def _purse(self, subject: Subject, use: Use, limit: int) -> _Purse:
+    def _purse(self, subject: Subject, use: Use) -> _Purse | None:
+        """What is left in this hour; None without a limit."""
+        limit = self.limits.get(subject.who, {}).get(use, 0)
+        if not limit:
+            return None
         hour = int(self.clock.now().timestamp()) // HOUR_SECONDS
         purse = self._purses.get((subject, use))
         if purse is None or purse.hour != hour:
             self._purses.pop((subject, use), None)
-            purse = self._purses[subject, use] = _Purse(hour, limit // _SHARES)
+            purse = self._purses[subject, use] = _Purse(hour, limit, limit // _SHARES)
             if len(self._purses) > _MOST_SUBJECTS:
                 # Without its purse a subject would begin with another free hundredth.
                 del self._purses[next(iter(self._purses))]

@@ -8,7 +8,8 @@ not taken, the dialogue stops when it does not read our replies, and silence end
 """
 
 import asyncio
-from typing import Any, ClassVar, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -49,11 +50,13 @@ class SmtpConnection(SMTP):
     """Lines and octets in, replies out, TLS, timeouts; no SMTP command."""
 
     transport: asyncio.Transport | None
-    _command_methods: ClassVar[list[str]] = []
+    _commands: ClassVar[Mapping[str, str]] = {}
+    """Which method does which command."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._command_methods = [name for name in dir(cls) if name.startswith("smtp_")]
+        names = [name for name in dir(cls) if name.startswith("smtp_")]
+        cls._commands = {name.removeprefix("smtp_"): name for name in names}
 
     def __init__(self, *, idle_seconds: float, **options: Any) -> None:
         super().__init__(_NO_HOOKS, timeout=idle_seconds, **options)
@@ -69,9 +72,9 @@ class SmtpConnection(SMTP):
         self._deadline = 0.0
 
     def __dir__(self) -> list[str]:
-        # aiosmtpd searches all names of each new connection for its commands, and those of its handler
-        # for hooks: half a millisecond.
-        return self._command_methods
+        # aiosmtpd searches all names of each new connection for its commands and mechanisms, and those
+        # of its handler for hooks: half a millisecond. We know our commands, see above.
+        return []
 
     # --- from the event loop ---------------------------------------------------------
 
@@ -92,11 +95,23 @@ class SmtpConnection(SMTP):
         # Plain connections stay open for our replies; TLS closes both ways at once.
         return self._tls_object() is None
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the dialogue, without aiosmtpd's reader, writer, session and envelope: ours uses none of
+        them.
+        """
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are none by name
+        self._reset_timeout()
+        self._handler_coroutine = self.loop.create_task(self._handle_client())
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (it does not matter why)
         """End the dialogue."""
         self._ended = True
         self._release_writer()
-        super().connection_lost(error)
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+        self.transport = None
 
     def pause_writing(self) -> None:
         """The peer does not read."""

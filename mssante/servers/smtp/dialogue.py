@@ -8,10 +8,10 @@ import contextlib
 import errno
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from mssante.access.audit import AuditEntry, AuditKind
 from mssante.access.audit_log import CondensedAudit
@@ -129,6 +129,14 @@ class Witnessed:
     """The name in a certificate that is not believed: anybody may have written it."""
 
 
+class Attribution(NamedTuple):
+    """Who sends, as the envelope names it: a member with the open mailbox, or an operator."""
+
+    account_id: OpaqueId | None
+    mailbox_id: OpaqueId | None
+    operator: str
+
+
 class SmtpSession(SmtpConnection):
     """One client."""
 
@@ -145,6 +153,8 @@ class SmtpSession(SmtpConnection):
         self._stopping = False
         self._client = ""
         self._extended = False
+        self._witness: Witnessed | None = None
+        self._counted: tuple[Subject, ...] = ()
         self._transaction: Transaction | None = None
         self._bad = Allowance(limits.bad_commands)
         self._empty = Allowance(limits.empty_commands)
@@ -189,21 +199,23 @@ class SmtpSession(SmtpConnection):
         """
 
     @abstractmethod
-    def _attributed(self, envelope: Envelope) -> Envelope:
-        """The envelope with who sends."""
+    def _attribution(self) -> Attribution:
+        """Who sends what is accepted now."""
 
     @abstractmethod
-    def _witnessed(self) -> Witnessed:
-        """Who speaks."""
+    def _speaker(self) -> Witnessed:
+        """Who speaks, as far as it is known now."""
 
     def _envelope(self, transaction: Transaction) -> Envelope:
-        """What the transaction asked, and the facts of the connection; nobody's yet."""
+        """What the transaction asked, the facts of the connection and who sends."""
         mail = transaction.mail
+        account_id, mailbox_id, operator = self._attribution()
         return Envelope(
             sender=mail.sender,
             recipients=tuple(transaction.recipients.values()),
-            account_id=None,
-            mailbox_id=None,
+            account_id=account_id,
+            mailbox_id=mailbox_id,
+            operator=operator,
             client=self._client,
             protocol=self.protocol,
             tls=self._tls_text(),
@@ -289,15 +301,15 @@ class SmtpSession(SmtpConnection):
         except CommandError as error:
             await self._bad_command(error.reply)
             return
-        method = self._smtp_methods.get(verb)
-        if method is None:
+        name = self._commands.get(verb)
+        if name is None:
             await self._bad_command("500 5.5.1 Command not recognised")
             return
         if verb in _LEADING_NOWHERE and not self._empty.spend():
             self._hang_up("421 4.7.0 Too many commands without a message")
             return
         try:
-            await method(argument)
+            await getattr(self, name)(argument)
         except CommandError as error:
             await self._bad_command(error.reply)
 
@@ -400,7 +412,6 @@ class SmtpSession(SmtpConnection):
         await self.push("250 2.1.5 Recipient accepted")
 
     def _set_rset_state(self) -> None:
-        super()._set_rset_state()  # type: ignore[no-untyped-call]
         if self._transaction is not None:
             self._transaction.close()
         self._transaction = None
@@ -417,14 +428,28 @@ class SmtpSession(SmtpConnection):
             raise CommandError(str(refusal_reply(Refusal(Reason.ENCRYPTION_REQUIRED))))
         self._require_ready()
 
-    def _subjects(self) -> Iterator[Subject]:
+    def _speaker_changed(self) -> None:
+        """Ask again who speaks: it was found out, or believed no more."""
+        self._witness, self._counted = None, ()
+
+    def _witnessed(self) -> Witnessed:
+        """Who speaks."""
+        if self._witness is None:
+            self._witness = self._speaker()
+        return self._witness
+
+    def _subjects(self) -> tuple[Subject, ...]:
         """Whose use is counted."""
-        who = self._witnessed()
-        if who.actor is not None:
-            yield Subject(Who.ACCOUNT, id_text(who.actor))
-        if who.operator:
-            yield Subject(Who.OPERATOR, who.operator)
-        yield Subject(Who.NETWORK, self._network)
+        if not self._counted:
+            who = self._witnessed()
+            network = Subject(Who.NETWORK, self._network)
+            if who.actor is not None:
+                self._counted = (Subject(Who.ACCOUNT, id_text(who.actor)), network)
+            elif who.operator:
+                self._counted = (Subject(Who.OPERATOR, who.operator), network)
+            else:
+                self._counted = (network,)
+        return self._counted
 
     async def _spend(self, use: Use, amount: int = 1, *, of: Who | None = None) -> None:
         """Use up what the peer has left in this hour; with `of`, only of one kind of subject.
@@ -432,10 +457,11 @@ class SmtpSession(SmtpConnection):
         Raises:
             Refusal: RATE_EXCEEDED.
         """
-        if self._shared.budgets is not None:
+        budgets = self._shared.budgets
+        if budgets is not None:
             for subject in self._subjects():
-                if of in (None, subject.who):
-                    await self._shared.budgets.spend(subject, use, amount)
+                if of is None or of is subject.who:
+                    await budgets.spend(subject, use, amount)
 
     async def _check_left(self, use: Use) -> None:
         if self._shared.budgets is not None:
@@ -639,7 +665,7 @@ class SmtpSession(SmtpConnection):
             raise Refusal(data.fault)
         if not arriving.reserve(data.size):
             raise Refusal(Reason.TRY_LATER, "no memory for another message")
-        envelope = self._attributed(self._envelope(transaction))
+        envelope = self._envelope(transaction)
         content = arriving.reader.keeper.content()
         arriving.reader.keeper.drop()
         if transaction.mail.body_binary:

@@ -7,7 +7,7 @@ the peer and a reason in the audit, and again at each MAIL, so that a revocation
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from mssante.mail.arrival import Arrival, Peer
 from mssante.mail.model import Admitted, Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.smtp.connection import PeerGone
-from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
+from mssante.servers.smtp.dialogue import Attribution, Shared, SmtpSession, Witnessed
 from mssante.servers.smtp.listener import SmtpServer
 from mssante.servers.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS
 from mssante.trust.peer_tls import PeerTls, TlsFailed
@@ -80,11 +80,14 @@ class ReceptionSession(SmtpSession):
         except TlsFailed as failed:
             raise PeerGone from failed
         self._chain = engine.peer_chain()
+        self._speaker_changed()
         return upgraded
 
     async def _check_sender(self, command: MailCommand) -> None:
         self._name = self._operator = None
+        self._speaker_changed()
         self._name = await self._believed_name()
+        self._speaker_changed()
         self._operator = await self._services.arrival.check_sender(
             self._name, command.sender, declared_size=command.size or 0
         )
@@ -110,14 +113,14 @@ class ReceptionSession(SmtpSession):
     def _check_content(self, envelope: Envelope, content: bytes) -> Admitted:  # noqa: ARG002
         return self._services.arrival.check_content(self._admitted_operator(), content)
 
-    def _attributed(self, envelope: Envelope) -> Envelope:
-        return replace(envelope, operator=str(self._admitted_operator().name))
+    def _attribution(self) -> Attribution:
+        return Attribution(None, None, str(self._admitted_operator().name))
 
     def _admitted_operator(self) -> Peer:
         assert self._operator is not None  # a transaction begins with an accepted MAIL
         return self._operator
 
-    def _witnessed(self) -> Witnessed:
+    def _speaker(self) -> Witnessed:
         if not self._chain:
             return Witnessed(SERVICE)
         own = self._chain[0]

@@ -3,7 +3,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mssante.access.authentication import Authenticator
@@ -15,7 +15,7 @@ from mssante.mail.admission import Admission
 from mssante.mail.model import Admitted, Envelope, SpoolEntry
 from mssante.mail.ports import Spool
 from mssante.servers.limits import Allowance
-from mssante.servers.smtp.dialogue import Shared, SmtpSession, Witnessed
+from mssante.servers.smtp.dialogue import Attribution, Shared, SmtpSession, Witnessed
 from mssante.servers.smtp.listener import SmtpServer
 from mssante.wire.sasl.credentials import PasswordCredentials, SaslError
 from mssante.wire.sasl.exchange import MECHANISMS, Mechanism, decode_line, mechanism_named
@@ -78,15 +78,11 @@ class SubmissionSession(SmtpSession):
     def _check_content(self, envelope: Envelope, content: bytes) -> Admitted:
         return self._services.admission.check_content(self._signed_in(), envelope, content)
 
-    def _attributed(self, envelope: Envelope) -> Envelope:
+    def _attribution(self) -> Attribution:
         identity = self._signed_in()
-        return replace(
-            envelope,
-            account_id=identity.account_id,
-            mailbox_id=identity.mailbox.id,
-        )
+        return Attribution(identity.account_id, identity.mailbox.id, "")
 
-    def _witnessed(self) -> Witnessed:
+    def _speaker(self) -> Witnessed:
         identity = self._identity
         if identity is None:
             return Witnessed(SERVICE)
@@ -109,6 +105,7 @@ class SubmissionSession(SmtpSession):
                 service=SERVICE,
                 peer=self._peer,
             )
+            self._speaker_changed()
         except Refusal as refusal:
             reply = str(sign_in_reply(refusal))
             if self._failed_sign_ins.spend():
