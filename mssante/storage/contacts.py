@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -121,7 +120,7 @@ class ContactBook:
     def token(self, mailbox_id: OpaqueId, address_key: str) -> OpaqueId:
         """What stands for an address in one patient's rows."""
         message = mailbox_id + address_key.encode()
-        return OpaqueId(hmac.new(self._token_key, message, sha256).digest()[:16])
+        return OpaqueId(hmac.digest(self._token_key, message, "sha256")[:16])
 
     def sealed(self, *addresses: Address | None) -> bytes:
         """Addresses that only this instance reads."""

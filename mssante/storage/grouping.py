@@ -101,6 +101,14 @@ class Gathering(Generic[Item, Outcome]):
             RuntimeError: it was closed.
             BaseException: what came of this item.
         """
+        return await self.put(item)
+
+    def put(self, item: Item) -> asyncio.Future[Outcome]:
+        """Hand an item over; the future tells what came of it, or raises it.
+
+        Raises:
+            RuntimeError: it was closed.
+        """
         if self._closed:
             raise RuntimeError(f"{self._name} is closed")
         loop = asyncio.get_running_loop()
@@ -109,7 +117,7 @@ class Gathering(Generic[Item, Outcome]):
         if not self._under_way:
             self._under_way = True
             self._when_idle(loop)
-        return await waiting.future
+        return waiting.future
 
     async def close(self) -> None:
         """Take nothing more, and finish what waits."""
@@ -182,7 +190,11 @@ class GroupThread(Generic[Item, Outcome]):
 
     async def submit(self, item: Item) -> Outcome:
         """See `Gathering.submit`."""
-        return await self._gathering.submit(item)
+        return await self._gathering.put(item)
+
+    def put(self, item: Item) -> asyncio.Future[Outcome]:
+        """See `Gathering.put`."""
+        return self._gathering.put(item)
 
     async def close(self) -> None:
         """Finish what waits, then end the thread."""

@@ -13,6 +13,7 @@ Done means: the state is overwritten and the wrapped key with zeros, so that del
 later destroys its content. Losing that in a crash is harmless, because every effect is keyed.
 """
 
+import asyncio
 import logging
 import os
 import struct
@@ -104,13 +105,11 @@ class Journal:
         with self._counting:
             return sum(self._live.values())
 
-    async def accept(
+    def accept(
         self, entry_id: OpaqueId, accepted_at: int, envelope: bytes, content: bytes
-    ) -> Record:
-        """Keep a message; durable on return.
-
-        Raises:
-            OSError: the disk is full or broken; the message is not accepted.
+    ) -> asyncio.Future[Record]:
+        """Keep a message; durable when the future is done, which raises OSError where the disk is full
+        or broken: then the message is not accepted.
         """
         # Sealed here: beside a busy loop the thread would wait for the interpreter at each step.
         key, wrapped, chunks = seal_blob(self._keyring, content)
@@ -125,7 +124,7 @@ class Journal:
             len(head) + len(sealed),
             [head, sealed, *chunks],
         )
-        return await self._thread.submit(accepting)
+        return self._thread.put(accepting)
 
     def done(self, record: Record) -> None:
         """Forget a record: mark it and destroy its key. Not synced: repeating it is harmless."""

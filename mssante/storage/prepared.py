@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Connection
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql.expression import Executable
 
-_DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="named")
+_DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
 _RAW: Final = "the driver's connection"
 
 Values = Mapping[str, object]
@@ -31,10 +31,10 @@ class Prepared:
         self.statement = statement if postgresql is None else postgresql
         compiled: Any = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
         self._sql = str(compiled)
-        self._names: tuple[str, ...] = tuple(compiled.params)
-        self._constants: dict[str, object] = {
-            name: value for name, value in compiled.params.items() if value is not None
-        }
+        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._constants = tuple(map(compiled.params.get, self._names))
+        """What the statement itself gives, None where it gives nothing."""
+        self._has_constants = any(value is not None for value in self._constants)
         columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001
         self._row: Any = None
         if columns:
@@ -67,13 +67,13 @@ class Prepared:
         else:
             driver.executemany(self._sql, [self._parameters(each) for each in values])
 
-    def _parameters(self, values: Values) -> dict[str, object]:
-        given = {name: values.get(name) for name in self._names}
-        if self._constants:
-            for name, value in self._constants.items():
-                if given[name] is None:
-                    given[name] = value
-        return given
+    def _parameters(self, values: Values) -> tuple[object, ...]:
+        """The values in the order in which the statement takes them."""
+        given = tuple(map(values.get, self._names))
+        if not self._has_constants:
+            return given
+        both = zip(given, self._constants, strict=True)
+        return tuple(constant if value is None else value for value, constant in both)
 
     def _with_booleans(self, row: Sequence[Any]) -> list[Any]:
         changed = list(row)

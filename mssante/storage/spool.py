@@ -7,7 +7,6 @@ so that it does not hold the journal: the row is durable before the journal's re
 import asyncio
 import logging
 from collections import deque
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
@@ -138,13 +137,21 @@ class StoredSpool:
         """
         if self._journal.live >= MOST_LIVE:
             raise Refusal(Reason.TRY_LATER, "too many messages wait in the spool")
-        accepting = asyncio.ensure_future(self._accept(envelope, content, root))
+        accepted_at = to_milliseconds(self._clock.now())
+        keeping = self._journal.accept(
+            new_ordered_id(accepted_at), accepted_at, encode_envelope(envelope), content
+        )
         try:
-            return await asyncio.shield(accepting)
+            record = await asyncio.shield(keeping)
         except asyncio.CancelledError:
             # The client is gone, but the message may be on the disk already: then it is ours.
-            accepting.add_done_callback(self._adopt)
+            keeping.add_done_callback(self._adopt)
             raise
+        self._journaled[record.id] = record
+        when = from_milliseconds(accepted_at)
+        if len(content) > _AT_HAND:
+            return SpoolEntry(record.id, when, envelope, record.blob)
+        return SpoolEntry(record.id, when, envelope, record.blob, content=content, root=root)
 
     async def due(self, limit: int) -> list[SpoolEntry]:
         """Entries whose time has come and that no task of this process carries."""
@@ -198,18 +205,11 @@ class StoredSpool:
         """Close the journal; the database belongs to who opened it."""
         await self._journal.close()
 
-    async def _accept(self, envelope: Envelope, content: bytes, root: Part | None) -> SpoolEntry:
-        accepted_at = to_milliseconds(self._clock.now())
-        record = await self._journal.accept(
-            new_ordered_id(accepted_at), accepted_at, encode_envelope(envelope), content
-        )
-        self._journaled[record.id] = record
-        entry = SpoolEntry(record.id, from_milliseconds(accepted_at), envelope, record.blob)
-        return replace(entry, content=content, root=root) if len(content) <= _AT_HAND else entry
-
-    def _adopt(self, accepting: asyncio.Future[SpoolEntry]) -> None:
-        if not accepting.cancelled() and accepting.exception() is None:
-            self._waiting.append((0, replace(accepting.result(), content=None, root=None)))
+    def _adopt(self, keeping: asyncio.Future[Record]) -> None:
+        if not keeping.cancelled() and keeping.exception() is None:
+            record = keeping.result()
+            self._journaled[record.id] = record
+            self._waiting.append((0, entry_of_record(record)))
 
     async def _put_back(self, entry_id: OpaqueId, state: str, due_at: int, why: str) -> None:
         record = self._journaled.get(entry_id)

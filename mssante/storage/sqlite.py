@@ -28,9 +28,10 @@ T = TypeVar("T")
 
 _MOST_KEPT: Final = 10_000
 """Answers kept at a time, a few hundred octets each."""
-_UNNOTICED_SECONDS: Final = 0.001
+_UNNOTICED_SECONDS: Final = 0.01
 """How long a commit of another process may go unnoticed. To ask SQLite takes locks: one message asks
-for ten answers in a row, and all of them were one twentieth of its cost."""
+for ten answers in a row, and all of them were one twentieth of its cost; asking once a millisecond was
+still one fiftieth."""
 _CHECKPOINT_MILLISECONDS: Final = 100
 """How long the other writers wait at most because a reader is in the way of emptying the log."""
 
@@ -95,7 +96,7 @@ class SqliteDatabase:
 
     async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """Run a read whose answer is kept until anybody commits anything to this file: until our own
-        commits at once, and until those of other processes for a millisecond longer at most.
+        commits at once, and until those of other processes for a hundredth of a second longer at most.
         """
         kept = self._kept
         if (now := time.monotonic()) >= self._look_again:

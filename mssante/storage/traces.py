@@ -7,7 +7,6 @@ chains of all databases say about one message.
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -66,7 +65,7 @@ class TraceBook:
 
     def token(self, kind: str, text: str) -> bytes:
         """What stands for an address or a Message-ID."""
-        return hmac.new(self._key, f"{kind}\0{text}".encode(), sha256).digest()[:16]
+        return hmac.digest(self._key, f"{kind}\0{text}".encode(), "sha256")[:16]
 
     def of_address(self, address: Address | None) -> bytes:
         """The token of an address; zeros for the null reverse-path."""

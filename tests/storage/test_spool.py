@@ -339,7 +339,7 @@ async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_ye
     monkeypatch.setattr(
         Errands, "ask", lambda self, loop, errand, answer: asked.append((errand, answer))
     )
-    task = asyncio.create_task(journal.accept(new_id(), 0, b"e", b"body"))
+    keeping = journal.accept(new_id(), 0, b"e", b"body")
     while not asked:
         await asyncio.sleep(0)
     ((errand, answer),) = asked
@@ -349,7 +349,7 @@ async def test_the_mark_does_not_pass_a_record_whose_waiting_task_has_not_run_ye
     assert journal.first_live_segment(1) == 1
     assert journal.first_live_segment(2) == 2
     answer(outcome)
-    await task
+    await keeping
     monkeypatch.undo()
     await journal.close()
 
