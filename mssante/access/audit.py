@@ -14,6 +14,9 @@ from typing import Final
 
 from mssante.kernel.opaque import OpaqueId
 
+_CANONICAL: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
+)
 GENESIS: Final = sha256(b"mssante audit chain").digest()
 """What the first entry of a chain links to."""
 
@@ -69,7 +72,7 @@ def personal_digest(salt: bytes, personal: str) -> bytes:
 
 def canonical(values: Mapping[str, object]) -> str:
     """One spelling for one content: JSON, sorted keys, no blanks, UTF-8 kept."""
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(values)
 
 
 def leaf_bytes(entry: AuditEntry, *, sequence: int, at: int, personal_hash: bytes) -> bytes:

@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Final
 
 from mssante.access.audit import AuditEntry, AuditKind
@@ -165,7 +164,7 @@ class Authenticator:
     def _digest(self, login: str, password: str) -> bytes:
         # The login's length stands in front, so that no two pairs give the same text.
         message = f"{len(login)}:{login}{password}".encode(errors="surrogatepass")
-        return hmac.new(self._key, message, sha256).digest()
+        return hmac.digest(self._key, message, "sha256")
 
     def _recall(self, login: str, password: str) -> _Remembered | None:
         digest = self._digest(login, password)

@@ -9,7 +9,7 @@ spool entry is the one truth until `finish`.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
@@ -260,7 +260,7 @@ class Journey:
         await self.deliveries.deliver(
             Delivery(
                 entry.id,
-                replace(message, prefix=prefix),
+                StoredMessage(message.id, prefix, message.summary, message.blob),
                 len(prefix) + message.blob.length,
                 entry.accepted_at,
                 tuple(m.id for m in mailboxes),
@@ -273,7 +273,7 @@ class Journey:
                 },
                 traced=traced(
                     entry,
-                    sending.opened.summary.header,
+                    sending.opened.root.fields,
                     sending.sender.id if sending.sender is not None else None,
                 ),
                 confirmation=sending.opened.confirmation,

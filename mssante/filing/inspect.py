@@ -146,13 +146,13 @@ def inspect(
 
 
 def _candidates(summary: MessageSummary) -> Iterator[PartSpan]:
-    attached: list[str] = []
+    attached: tuple[str, ...] = ()
     for part in summary.iter_parts():
-        if part.section.startswith(tuple(attached)):
+        if part.section.startswith(attached):
             continue
         if part.message_text is not None:
-            attached.append(f"{part.section}.")
-        elif part.media_type in _XML_TYPES | _ZIP_TYPES:
+            attached += (f"{part.section}.",)
+        elif part.media_type in _XML_TYPES or part.media_type in _ZIP_TYPES:
             yield part
 
 

@@ -8,6 +8,7 @@ would show).
 import re
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final
 
 from mssante.kernel.opaque import id_text
@@ -112,5 +113,11 @@ def received_field(envelope: Envelope, host: str, queue_id: str, at: datetime) -
     return (
         f"Received: from {envelope.client} by {host}\r\n"
         f"\twith {envelope.protocol} ({envelope.tls}) id {queue_id};\r\n"
-        f"\t{format_datetime(at)}"
+        f"\t{_date_time(at.replace(microsecond=0))}"
     )
+
+
+@lru_cache(maxsize=64)
+def _date_time(second: datetime) -> str:
+    """RFC 5322 section 3.3; many messages come in one second."""
+    return format_datetime(second)

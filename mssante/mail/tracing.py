@@ -4,7 +4,7 @@ Addresses and Message-IDs are kept as keyed tokens only: who knows one finds its
 store learns none.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -13,8 +13,8 @@ from typing import Final
 from mssante.kernel.address import Address
 from mssante.kernel.opaque import OpaqueId
 from mssante.mail.model import SpoolEntry
-from mssante.wire.mime.headers import first
-from mssante.wire.mime.identifiers import message_id_of
+from mssante.wire.mime.headers import unfold
+from mssante.wire.mime.identifiers import message_id_in
 from mssante.wire.mime.reports import ReadReport, ReportKind
 from mssante.wire.smtp.notifications import Notify
 
@@ -79,16 +79,24 @@ class Confirmation:
     kind: ReportKind
 
 
-def traced(entry: SpoolEntry, header: bytes, sender_mailbox: OpaqueId | None) -> Traced:
-    """What is kept of a message that was accepted."""
+def traced(
+    entry: SpoolEntry, fields: Mapping[bytes, bytes], sender_mailbox: OpaqueId | None
+) -> Traced:
+    """What is kept of a message that was accepted.
+
+    Args:
+        entry: the message.
+        fields: of its header: raw values by lower-case name, see `wire.mime.headers.collect`.
+        sender_mailbox: the member's that sent it.
+    """
     envelope = entry.envelope
     asked = set()
     if any(envelope.request_for(one).wants(Notify.SUCCESS) for one in envelope.recipients):
         asked.add(Asked.DELIVERY)
-    if first(header, b"Disposition-Notification-To") is not None:
+    if b"disposition-notification-to" in fields:
         asked.add(Asked.READING)
     return Traced(
-        message_id_of(header),
+        message_id_in(unfold(fields.get(b"message-id", b""))),
         envelope.sender,
         envelope.recipients,
         sender_mailbox,

@@ -12,5 +12,9 @@ def message_id_of(header: bytes) -> str:
     """The Message-ID of a header block with its angle brackets; empty where there is none that could
     stand in In-Reply-To.
     """
-    found = first(header, b"Message-ID")
-    return found.decode("ascii") if found is not None and _MESSAGE_ID.match(found) else ""
+    return message_id_in(first(header, b"Message-ID") or b"")
+
+
+def message_id_in(value: bytes) -> str:
+    """The same of the field's value, unfolded."""
+    return value.decode("ascii") if _MESSAGE_ID.match(value) else ""
