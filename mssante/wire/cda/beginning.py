@@ -31,7 +31,8 @@ _END: Final = re.compile(
 """Nothing follows the body, in its component or after it."""
 _LONGEST_END: Final = 400
 _ID: Final = b"xml:id"
-"""Its values are judged while a tree is built, and not else (xml:id 1.0 section 4)."""
+"""Its values are judged once a tree is whole, also those of the header, and not else (xml:id 1.0
+section 4)."""
 _AFTER_NAME: Final = (b">", b"/", b" ", b"\t", b"\r", b"\n")
 _OBSCURE: Final = (b"<!", b"<?", b"xmlns")
 """Without these every `<` begins a tag, and a name is that of the same element as before."""
@@ -76,7 +77,7 @@ def _cut(encoded: bytes) -> Beginning | None:
         return None
     if not _END.search(encoded, max(last - _LONGEST_END, 0)):
         return None
-    if encoded.find(_ID, first, last) >= 0:
+    if _ID in encoded:
         return None
     content = encoded.find(b">", first) + 1
     prefix = encoded[encoded.rfind(b"<", 0, first) + 1 : first]

@@ -116,6 +116,7 @@ UNCERTAIN = {
     "an entry whose namespace comes after an angle": changed(
         b"<text>", b"<entry a='>' xmlns='urn:x'/><text>", WITHOUT_ENTRIES
     ),
+    "an xml:id in the header": changed(b"<title>", b"<title xml:id='a'>"),
     "level 1": level1(),
 }  # fmt: skip
 
@@ -134,6 +135,8 @@ FAULTS = {
     "an attribute twice": changed(b"</entry>", b"<a b='' b=''/></entry>"),
     "an xml:id that is no name": changed(b"</entry>", b"<a xml:id='1 2'/></entry>"),
     "an xml:id twice": changed(b"</entry>", b"<a xml:id='a'/><b xml:id='a'/></entry>"),
+    "an xml:id that is no name, in the header": changed(b"<title>", b"<title xml:id='1 2'>"),
+    "an xml:id twice in the header": changed(b"<title>", b"<title xml:id='a'>").replace(b"<typeId ", b"<typeId xml:id='a' "),
     "a wrong xml:space": changed(b"</entry>", b"<a xml:space='x'/></entry>"),
     "a letter that is none": changed(b"</entry>", b"\x01</entry>"),
     "an unknown prefix": changed(b"</entry>", b"<x:a/></entry>"),
@@ -165,13 +168,13 @@ PIECES = st.sampled_from(
         b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?pi ", b"?>", b"<entry>", b"</entry>", b"<entry/>", b"<entryRelationship>",
         b"<x:entry/>", b" xmlns='urn:x'", b" xmlns:x='urn:hl7-org:v3'", b"structuredBody", OPEN, CLOSE, b"<structuredBody/>",
         SECOND, b"<component>", b"</component>", b"<section>", b"</section>", b"</ClinicalDocument>", b"&amp;", b"&x;", b">", b"<",
-        b"'", b'"', b"=", b" xml:id='1'", b"<a xml:id='a'/>", b"\0", b"\xc3\xa9", b"\xe9", b"<a>" * 60, b"</a>" * 60, b" ", b"entry",
+        b"'", b'"', b"=", b" xml:id='1'", b"<a xml:id='a'/>", b"<x xml:id='1'/>", b"\0", b"\xc3\xa9", b"\xe9", b"<a>" * 60, b"</a>" * 60, b" ", b"entry",
     ]
 )  # fmt: skip
 INTERESTING = [
     found.start()
     for base in (DOCUMENT,)
-    for found in re.finditer(rb"</?(?:structuredBody|component|entry|section|text|ClinicalDocument)", base)
+    for found in re.finditer(rb"</?(?:structuredBody|component|entry|section|text|title|recordTarget|ClinicalDocument)", base)
 ]  # fmt: skip
 PLACES = st.one_of(st.sampled_from(INTERESTING), st.integers(0, len(DOCUMENT)))
 
