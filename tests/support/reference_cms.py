@@ -1,6 +1,7 @@
 """CMS objects and signed attributes read with a general decoder: what our own reader is held against.
 
-It differs from what it was made of only in its imports; the values are those of the package.
+It differs from what it was made of in its imports, and takes attributes' values of any tag; the values
+are those of the package.
 """
 
 import hmac
@@ -94,8 +95,20 @@ def _attributes(encoded: bytes) -> dict[str, tuple[bytes, ...]]:
         oid: str = attribute["type"].dotted
         if oid in found:
             raise Malformed("duplicate-attribute")
-        found[oid] = tuple(value.dump() for value in attribute["values"])
+        found[oid] = tuple(_any(value) for value in attribute["values"])
     return found
+
+
+def _any(value: Any) -> bytes:
+    """The decoder takes an element of any class for a type that has its number."""
+    header, contents = value._header, value.contents
+    if not header[0] & 0xC0 and header[0] & 0x1F not in (0, 14, 15, 31):
+        octets: bytes = value.dump()
+        return octets
+    length = core.Asn1Value(tag=0, class_=0, method=0, contents=contents).dump()
+    if not value._trailer:
+        return bytes(header + contents)
+    return bytes(header[:-1] + length[1:])
 
 
 def _read(encoded: bytes, limits: SmimeLimits) -> CmsObject:

@@ -1,9 +1,11 @@
 """One message of each kind, and the verdict that it gets."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -12,7 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mssante.trust.judgement import Policy, Verdict, judge
 from mssante.trust.opening import Decryption
-from mssante.wire.smime.signing import RsaPadding, Signature, signed_data
+from mssante.wire.smime.cms import read_cms
+from mssante.wire.smime.elements import element_of, encoded
+from mssante.wire.smime.errors import SignatureInvalid
+from mssante.wire.smime.signature import verify
+from mssante.wire.smime.signing import RsaPadding, Signature, sign_attributes, signed_data
 from tests.support.enveloping import (
     by_ecdh,
     by_oaep,
@@ -138,13 +144,37 @@ def test_signed_attributes_served_as_a_content_are_refused(pki, verdict):
     """Otherwise the signature over one message's attributes would be one on another message."""
     stolen = signature_by(pki.alice, ENTITY)
     naked = other_producer(pki.alice, stolen.attributes, pki.issuing)
-    from mssante.wire.smime.cms import read_cms
-    from mssante.wire.smime.errors import SignatureInvalid
-    from mssante.wire.smime.signature import verify
-
     data = read_cms(naked)
     with pytest.raises(SignatureInvalid, match="attribute-confusion"):
         verify(data.signers[0], data.content_type, (stolen.attributes,), pki.alice.certificate)
+
+
+def with_preference(signature, party):
+    """The signature over one more attribute, as Thunderbird and Outlook sign it: a CHOICE (RFC 8551
+    section 2.5.2), whose tag is of the context."""
+    issuer, serial = party.certificate.issuer, party.certificate.serial_number
+    identity = issuer.public_bytes() + core.Integer(serial).dump()
+    preference = core.ObjectIdentifier("1.2.840.113549.1.9.16.2.11").dump()
+    preference += encoded(0x31, encoded(0xA0, identity))
+    own = [one.encoding() for one in element_of(signature.attributes).inside(0x31)]
+    attributes = encoded(0x31, b"".join(sorted([*own, encoded(0x30, preference)])))
+    value = sign_attributes(attributes, party.key, signature.scheme)
+    return replace(signature, attributes=attributes, value=value)
+
+
+def test_a_preference_for_an_encryption_key_is_passed_over(pki, verdict):
+    signature = with_preference(signature_by(pki.alice, ENTITY), pki.alice)
+    der = signed_data([signature], [pki.issuing.certificate])
+
+    assert outcome(verdict(message(wrapped(ENTITY, der)))) == VALID
+
+
+def test_signed_attributes_with_a_choice_served_as_a_content_are_refused_too(pki):
+    stolen = with_preference(signature_by(pki.alice, ENTITY), pki.alice).attributes
+    data = read_cms(other_producer(pki.alice, stolen, pki.issuing))
+
+    with pytest.raises(SignatureInvalid, match="attribute-confusion"):
+        verify(data.signers[0], data.content_type, (stolen,), pki.alice.certificate)
 
 
 def test_an_opaque_message_is_valid(pki, verdict):
@@ -240,7 +270,7 @@ def test_a_short_rsa_key_is_invalid(pki, verdict):
     weak = person(pki.issuing, key=rsa.generate_private_key(65537, 1024))
     strong = person(pki.issuing, key=rsa.generate_private_key(65537, 2048))
     scheme = signature_by(strong, ENTITY).scheme
-    from mssante.wire.smime.signing import sign_attributes, to_sign
+    from mssante.wire.smime.signing import to_sign
     from tests.support.mail_pki import SIGNED_AT
 
     attributes = to_sign(ENTITY, weak.certificate, scheme, SIGNED_AT)

@@ -220,7 +220,9 @@ def _attributes(attributes: Iterable[Element]) -> dict[str, tuple[bytes, ...]]:
         oid = kind.identifier()
         if oid in found:
             raise Malformed("duplicate-attribute")
-        found[oid] = tuple([value.encoding() for value in values.inside(SET)])
+        # A value may be a CHOICE, whose tags are of the context: the preference for an encryption key
+        # of RFC 8551 section 2.5.2, in most mail that is signed by hand, is one.
+        found[oid] = tuple([value.definite() for value in values.inside(SET)])
     return found
 
 

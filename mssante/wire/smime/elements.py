@@ -110,12 +110,20 @@ class Element(NamedTuple):
         Raises:
             Malformed: asn1-structure.
         """
-        self.untyped()
+        return self.untyped().definite()
+
+    def definite(self) -> bytes:
+        """An element of any tag with a definite length; what is inside it stays as it is.
+
+        Raises:
+            Malformed: asn1-structure.
+        """
         if self.end == self.stop:
             return self.data[self.start : self.end]
         if self.tag == OCTET_STRING | _CONSTRUCTED:
             return encoded(OCTET_STRING, self.octets())
-        return encoded(self.tag, self.contents())
+        # An indefinite length is one octet, behind those of the tag.
+        return self.data[self.start : self.content - 1] + _measured(self.contents())
 
     def string(self, tag: int = OCTET_STRING) -> "Element":
         """The same, if it is an OCTET STRING: constructed only where its length is indefinite.
@@ -307,11 +315,16 @@ def _dotted(contents: bytes) -> str:
 
 def encoded(tag: int, contents: bytes) -> bytes:
     """An element in DER."""
+    return bytes((tag,)) + _measured(contents)
+
+
+def _measured(contents: bytes) -> bytes:
+    """Contents behind their length in DER (X.690 section 10.1)."""
     length = len(contents)
     if length < _CONTINUES:
-        return bytes((tag, length)) + contents
+        return bytes((length,)) + contents
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, _CONTINUES | len(octets))) + octets + contents
+    return bytes((_CONTINUES | len(octets),)) + octets + contents
 
 
 def broken() -> Malformed:

@@ -38,6 +38,7 @@ from tests.support.mail_pki import ENTITY, MailPki, detached, revocation_list, s
 
 CERTIFICATES = 0xA0
 DATA = core.ObjectIdentifier("1.2.840.113549.1.7.1").dump()
+ENCRYPTION_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
 SIGNED = core.ObjectIdentifier("1.2.840.113549.1.7.2").dump()
 
 
@@ -360,7 +361,13 @@ def attribute_values(pki):
     )
     v1 = tsp.SigningCertificate({"certs": [{"cert_hash": own.fingerprint(hashes.SHA1())}]})
     long = {"hash_algorithm": {"algorithm": "sha512"}}
+    own_name = own.issuer.public_bytes() + core.Integer(own.serial_number).dump()
     return {
+        ENCRYPTION_PREFERENCE: [
+            encoded(0xA0, own_name),
+            encoded(0xA1, encoded(0x04, b"key")),
+            encoded(0x82, b"key"),
+        ],
         SIGNING_CERTIFICATE: [v1.dump()],
         SIGNING_CERTIFICATE_V2: [
             named(own.fingerprint(hashes.SHA256())).dump(),
@@ -419,7 +426,7 @@ def test_right_attributes_are_good_and_wrong_ones_are_not(pki, attribute_values)
         for value in values
     ]
 
-    assert good == [
+    assert good == [True] * 3 + [
         True,
         True,
         True,

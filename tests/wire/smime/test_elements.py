@@ -205,6 +205,20 @@ def test_an_encoding_keeps_what_is_inside_and_has_a_known_number(encoding, writt
     assert of(encoding).encoding() == bytes.fromhex(written)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("a003 020101", "a003 020101"),
+        ("a080 020101 0000", "a003 020101"),
+        ("8000", "8000"),
+        ("3f8148 80 020101 0000", "3f8148 03 020101"),
+        ("2480 040161 040162 0000", "04026162"),
+    ],
+)
+def test_a_definite_length_is_given_to_an_element_of_any_tag(encoding, written):
+    assert of(encoding).definite() == bytes.fromhex(written)
+
+
 @given(st.integers(0, 30), st.binary(max_size=300))
 def test_what_is_written_is_read(number, contents):
     encoding = encoded(number, contents)
