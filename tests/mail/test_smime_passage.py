@@ -340,3 +340,14 @@ async def test_keys_are_fetched_only_where_something_may_be_encrypted(pki):
 
         assert asked.ids == ([mailbox.id] if needed else [])
         assert list(keys) == asked.ids
+
+
+def test_a_recipient_whose_issuer_cannot_be_read_is_nobody(mail, pki):
+    name = pki.bob.certificate.issuer.public_bytes()
+    damaged = name.replace(b"\x0c\x07Issuing", b"\x0c\x07\xffssuing")
+    octets = enveloped_gcm(signed(pki), [lambda key: by_rsa(pki.bob, key)])
+    assert octets.count(name) == 1
+    passage, _ = examined(mail, message(cms_entity(octets.replace(name, damaged))), bob=[pki.bob])
+
+    assert passage.reach is Reach.NO_KEY
+    assert passage.variants == ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from asn1crypto import core
+from asn1crypto import cms, core
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -149,6 +149,10 @@ def test_signed_attributes_served_as_a_content_are_refused(pki, verdict):
         verify(data.signers[0], data.content_type, (stolen.attributes,), pki.alice.certificate)
 
 
+def encoding(certificate):
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
 def with_preference(signature, party):
     """The signature over one more attribute, as Thunderbird and Outlook sign it: a CHOICE (RFC 8551
     section 2.5.2), whose tag is of the context."""
@@ -175,6 +179,24 @@ def test_signed_attributes_with_a_choice_served_as_a_content_are_refused_too(pki
 
     with pytest.raises(SignatureInvalid, match="attribute-confusion"):
         verify(data.signers[0], data.content_type, (stolen,), pki.alice.certificate)
+
+
+def test_a_certificate_with_a_name_of_an_odd_form_stops_nobody(pki, verdict):
+    """An X.400 address, which the library of certificates does not read."""
+    names = x509.UnrecognizedExtension(
+        x509.OID_SUBJECT_ALTERNATIVE_NAME, encoded(0x30, b"\xa3\x00")
+    )
+    odd = person(pki.issuing, names=(), extra=[(names, False)])
+    der = signed_data([signature_by(pki.alice, ENTITY)], [odd.certificate])
+    by_key = cms.ContentInfo.load(der)
+    by_key["content"]["certificates"] = [cms.CertificateChoices.load(encoding(odd.certificate))]
+    by_key["content"]["signer_infos"][0]["sid"] = cms.SignerIdentifier(
+        "subject_key_identifier", core.OctetString(b"k" * 20)
+    )
+
+    judged = verdict(message(wrapped(ENTITY, by_key.dump())))
+
+    assert outcome(judged) == (Verdict.UNTRUSTED, "signer-certificate-unavailable")
 
 
 def test_an_opaque_message_is_valid(pki, verdict):
