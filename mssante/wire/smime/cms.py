@@ -380,9 +380,11 @@ def _enveloped(fields: Fields, limits: SmimeLimits, *, authenticated: bool) -> E
     if kind.identifier() != DATA:
         raise Unsupported("inner-content-type")
     infos = _bounded(recipients.inside(SET), limits.max_recipients)
-    found = [_recipient(info) for info in infos]
+    found = [one for info in infos if (one := _recipient(info)) is not None]
+    if sum(map(_named, found)) > limits.max_recipients:
+        raise Malformed("too-many")
     return EnvelopedData(
-        tuple([one for one in found if one is not None]),
+        tuple(found),
         _algorithm(cipher),
         _needed(None if ciphertext is None else ciphertext.octets(0x80)),
         tag,
@@ -395,6 +397,11 @@ def _recipient(info: Element) -> Recipient | None:
     if kind == _KEY_TRANSPORT:
         return _key_transport(Fields(info))
     return _key_agreement(Fields(info, kind)) if kind == _KEY_AGREEMENT else None
+
+
+def _named(recipient: Recipient) -> int:
+    """How many one RecipientInfo is for: a key agreement is for any number."""
+    return 1 if isinstance(recipient, KeyTransport) else len(recipient.wrapped_keys)
 
 
 def _key_transport(fields: Fields) -> KeyTransport:

@@ -19,6 +19,7 @@ class SmimeLimits:
     ratio_applies_above: int = 1024 * 1024
     max_signers: int = 8
     max_recipients: int = 1000
+    """Also of those that a content key is for by key agreement, however many share one."""
     max_certificates: int = 32
     """Embedded certificates; embedded revocation lists are counted apart, with the same bound."""
     max_encoding_depth: int = 32

@@ -8,10 +8,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mssante.wire.smime import signature
-from mssante.wire.smime.cms import Identity
+from mssante.wire.smime.cms import EnvelopedData, Identity, read_cms
 from mssante.wire.smime.elements import encoded
+from mssante.wire.smime.errors import Malformed
+from mssante.wire.smime.limits import SmimeLimits
 from mssante.wire.smime.signature import identifies, key_id_of
-from tests.support.mail_pki import END, START, subject
+from tests.support.enveloping import by_ecdh, by_rsa, enveloped_gcm
+from tests.support.mail_pki import END, ENTITY, START, MailPki, subject
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 COMMON_NAME = core.ObjectIdentifier("2.5.4.3").dump()
@@ -94,3 +97,23 @@ def test_a_key_is_known_also_where_the_extensions_cannot_be_read(form):
     assert key_id_of(odd) == own
     assert identifies(Identity(None, None, own), odd)
     assert not identifies(Identity(None, None, b"another"), odd)
+
+
+def test_those_who_share_an_agreed_key_are_bounded_as_all_recipients_are():
+    pki = MailPki()
+    agreement, transport = (
+        lambda key: by_ecdh(pki.alice, key),
+        lambda key: by_rsa(pki.bob, key),
+    )
+
+    def several(key):
+        info = agreement(key)
+        keys = info.chosen["recipient_encrypted_keys"]
+        info.chosen["recipient_encrypted_keys"] = [keys[0].copy() for _ in range(3)]
+        return info
+
+    octets = enveloped_gcm(ENTITY, [several, transport])
+
+    assert isinstance(read_cms(octets, SmimeLimits(max_recipients=4)), EnvelopedData)
+    with pytest.raises(Malformed, match="too-many"):
+        read_cms(octets, SmimeLimits(max_recipients=3))
