@@ -175,6 +175,17 @@ def test_two_different_ins_name_nobody():
     assert named.cause is Cause.INS_SEVERAL
 
 
+def test_a_second_patient_of_the_document_is_not_passed_over():
+    content = level1()
+    start, end = content.index(b"<recordTarget>"), content.index(b"</recordTarget>") + 15
+    other = content[start:end].replace(Subject().ins.encode(), a_matricule(7).encode())
+    about_two = content[:end] + other + content[end:]
+
+    named = subject_ins(read_document(about_two).patient, sandbox=True)
+
+    assert named.cause is Cause.INS_SEVERAL
+
+
 def test_one_ins_under_two_authorities_is_one_ins_in_a_sandbox():
     one = f'<id root="1.2.250.1.213.1.4.10" extension="{Subject().ins}"/>'.encode()
     content = level1().replace(one, one + one.replace(b".4.10", b".4.8"))

@@ -49,6 +49,14 @@ def local_name(element: Element) -> str:
     return name
 
 
+def parts_of(element: Element) -> Iterator[Element]:
+    """The children of whatever name in CDA's namespace.
+
+    An extension's are no parts: who does not know it passes them over (CDA release 2, section 1.4).
+    """
+    return element.iterchildren(V3 + "*")
+
+
 def text_of(element: Element | None) -> str | None:
     """All text below an element, blanks collapsed; `None` where there is none."""
     if element is None:
@@ -134,7 +142,7 @@ def address(element: Element) -> PostalAddress:
     """Type AD: parts in order; text without parts is one part named ``text``."""
     parts = tuple(
         (local_name(part), text)
-        for part in element.iterchildren(etree.Element)
+        for part in parts_of(element)
         if (text := text_of(part)) is not None
     )
     if not parts and (whole := text_of(element)) is not None:
@@ -153,7 +161,7 @@ def person_name(element: Element | None) -> PersonName | None:
         return None
     parts: dict[str, list[NamePart]] = {"family": [], "given": []}
     titles: dict[str, list[str]] = {"prefix": [], "suffix": []}
-    for part in element.iterchildren(etree.Element):
+    for part in parts_of(element):
         name = local_name(part)
         text = text_of(part)
         if text is None:

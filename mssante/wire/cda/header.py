@@ -1,7 +1,5 @@
 """Reading the people, structures, acts and links of a CDA header (structuration minimale, CI-SIS)."""
 
-from lxml import etree
-
 from mssante.wire.cda import elements as cda
 from mssante.wire.cda.elements import Element
 from mssante.wire.cda.model import (
@@ -39,7 +37,8 @@ def entity(element: Element | None) -> Entity:
     """A person or system in a role, whichever of CDA's role elements it is."""
     if element is None:
         return Entity()
-    named = {cda.local_name(found): found for found in element.iterchildren(etree.Element)}
+    # The first of each name, as everywhere.
+    named = {cda.local_name(found): found for found in reversed([*cda.parts_of(element)])}
     person = next((named[name] for name in _PERSONS if name in named), None)
     structure = next((named[name] for name in _ORGANIZATIONS if name in named), None)
     machine = named.get("assignedAuthoringDevice")
@@ -85,14 +84,23 @@ def informant(element: Element) -> Entity:
     return entity(cda.child(element, "relatedEntity") if assigned is None else assigned)
 
 
-def patient(record_target: Element | None) -> Patient:
-    """The patient, from recordTarget."""
-    role = cda.child(record_target, "patientRole")
+def patient(root: Element) -> Patient:
+    """The patient, from the first recordTarget.
+
+    The identifiers are those of all: the profile allows one patient, and a document about two must not
+    pass for one about the first alone.
+    """
+    role = cda.child(root, "recordTarget", "patientRole")
+    roles = [
+        found
+        for target in cda.each(root, "recordTarget")
+        for found in cda.each(target, "patientRole")
+    ]
     person = cda.child(role, "patient")
     place = cda.child(person, "birthplace", "place")
     place_address = cda.child(place, "addr")
     return Patient(
-        ids=cda.identifiers(role),
+        ids=tuple([one for found in roles for one in cda.identifiers(found)]),
         addresses=cda.addresses(role),
         telecoms=cda.telecoms(role),
         name=_all_names(person),

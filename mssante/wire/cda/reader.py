@@ -75,7 +75,7 @@ def _read(root: Element, *, has_entries: bool) -> ClinicalDocument:
         realm=code_value("realmCode"),
         type_id=optional_id("typeId"),
         template_ids=tuple(cda.identifier(found) for found in cda.each(root, "templateId")),
-        patient=header.patient(first("recordTarget")),
+        patient=header.patient(root),
         authors=header.participations(root, "author", "assignedAuthor"),
         data_enterer=header.participation(first("dataEnterer"), "assignedEntity"),
         informants=tuple(header.informant(found) for found in cda.each(root, "informant")),

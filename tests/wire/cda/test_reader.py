@@ -47,6 +47,57 @@ def test_the_ins_is_found_by_its_authority_not_by_its_place():
     assert [found.extension for found in patient.other_ids] == [Subject().local_id]
 
 
+EXTENSION = b' xmlns:x="urn:x"'
+
+
+def test_an_extension_of_another_namespace_is_no_part_of_a_name():
+    content = level1()
+    part = b'<x:family%b qualifier="BR">OTHER</x:family>' % EXTENSION
+    changed = content.replace(b"<name><family", b"<name>" + part + b"<family")
+
+    assert changed.count(part) > 1
+    assert read_document(changed) == read_document(content)
+
+
+def test_an_extension_of_another_namespace_is_no_part_of_an_address():
+    content = level1()
+    changed = content.replace(b"<addr>", b"<addr><x:city%b>ELSEWHERE</x:city>" % EXTENSION)
+
+    assert changed != content
+    assert read_document(changed) == read_document(content)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"<x:assignedPerson%b>%%b</x:assignedPerson>" % EXTENSION,
+        b"<assignedPerson>%b</assignedPerson>",
+    ],
+)
+def test_the_first_person_in_a_role_counts_and_none_of_another_namespace(other):
+    content = level1()
+    person = other % b"<name><family>OTHER</family></name>"
+    changed = content.replace(b"</assignedPerson>", b"</assignedPerson>" + person)
+
+    assert changed != content
+    assert read_document(changed) == read_document(content)
+
+
+def test_a_document_about_two_patients_has_the_identifiers_of_both():
+    content = level1()
+    start, end = content.index(b"<recordTarget>"), content.index(b"</recordTarget>") + 15
+    target = content[start:end]
+    other = target.replace(Subject().ins.encode(), a_matricule(7).encode())
+    assert other != target
+
+    for changed in (
+        content.replace(target, target + other),
+        content.replace(b"</patientRole>", b"</patientRole>" + other[14:-15]),
+    ):
+        patient = read_document(changed).patient
+        assert [found.extension for found in patient.ins_ids] == [Subject().ins, a_matricule(7)]
+
+
 def test_the_first_person_is_shown_before_a_device():
     content = level1()
     device = (
