@@ -24,8 +24,11 @@ class SmimeLimits:
     """Embedded certificates; embedded revocation lists are counted apart, with the same bound."""
     max_encoding_depth: int = 32
     """Constructed ASN.1 elements inside one another."""
-    max_encoding_elements: int = 200_000
-    """ASN.1 elements; OpenSSL streams contents in chunks of 4 kB or less."""
+    max_encoding_elements: int = 80_000
+    """ASN.1 elements, each of which may cost ten microseconds. Programs stream contents in chunks of 1 to 4
+    kB: 25 MB are 25 000."""
+    max_beside: int = 8
+    """CMS objects beside other parts that are read to tell what they are."""
 
 
 DEFAULT_LIMITS: Final = SmimeLimits()

@@ -141,16 +141,23 @@ def _moved(part: Part, by: int) -> Part:
 
 
 def beside(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) -> Beside:
-    """Look for signed and encrypted parts below the root; attached messages stay closed."""
+    """Look for signed and encrypted parts below the root; attached messages stay closed. Of more objects
+    than are read, one that does not say what it is counts as encrypted.
+    """
     signed = encrypted = False
+    read = 0
     for part in _below(root):
         kind = appearance(part)
-        if kind is Appearance.CLEAR_SIGNED:
-            signed = True
-        elif kind is not None:
+        if kind is None or kind is Appearance.CLEAR_SIGNED:
+            signed = signed or kind is not None
+        elif read < limits.max_beside:
+            read += 1
             found = _kind_of(entity, part, limits) or kind
             signed = signed or found is Appearance.SIGNED
             encrypted = encrypted or found is Appearance.ENCRYPTED
+        else:
+            signed = signed or kind is Appearance.SIGNED
+            encrypted = encrypted or kind is not Appearance.SIGNED
     return Beside(signed, encrypted)
 
 
