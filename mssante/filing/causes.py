@@ -71,7 +71,9 @@ WORDS: Final[dict[str, Words]] = {
         "the INS of the document is malformed or its key is wrong",
     ),
     Cause.INS_SEVERAL: Words(
-        904, "le document porte plusieurs INS", "the document has more than one INS"
+        904,
+        "le document porte plusieurs INS ou plusieurs patients",
+        "the document has more than one INS or patient",
     ),
     Cause.INS_TEST_AUTHORITY: Words(
         906,

@@ -50,7 +50,7 @@ def subject_ins(subject: Subject, *, sandbox: bool) -> SubjectIns:
     found = subject.ins_ids
     if not found:
         return SubjectIns(None, Cause.INS_MISSING)
-    if len(named_matricules(subject)) > 1:
+    if subject.others or len(named_matricules(subject)) > 1:
         return SubjectIns(None, Cause.INS_SEVERAL)
     try:
         ins = Ins.parse(found[0].extension or "", found[0].root or "")

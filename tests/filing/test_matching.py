@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,6 +184,17 @@ def test_a_second_patient_of_the_document_is_not_passed_over():
     about_two = content[:end] + other + content[end:]
 
     named = subject_ins(read_document(about_two).patient, sandbox=True)
+
+    assert named.cause is Cause.INS_SEVERAL
+
+
+def test_a_second_patient_without_an_ins_is_not_passed_over_either():
+    content = level1()
+    role = content[content.index(b"<patientRole") : content.index(b"</patientRole>") + 14]
+    stranger = re.sub(rb"<id [^>]*/>", b"", role)
+    assert b"<id " not in stranger
+
+    named = subject_ins(read_document(content.replace(role, role + stranger)).patient, sandbox=True)
 
     assert named.cause is Cause.INS_SEVERAL
 

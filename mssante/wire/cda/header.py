@@ -101,6 +101,7 @@ def patient(root: Element) -> Patient:
     place_address = cda.child(place, "addr")
     return Patient(
         ids=tuple([one for found in roles for one in cda.identifiers(found)]),
+        others=max(0, len(roles) - 1),
         addresses=cda.addresses(role),
         telecoms=cda.telecoms(role),
         name=_all_names(person),

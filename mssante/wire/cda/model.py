@@ -210,6 +210,8 @@ class Patient(Private):
     deceased_time: Timestamp | None = None
     multiple_birth: str | None = None
     multiple_birth_order: str | None = None
+    others: int = 0
+    """How many more patients the document names, where the profile allows one."""
 
     @property
     def ins_ids(self) -> tuple[Identifier, ...]:
