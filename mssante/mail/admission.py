@@ -130,4 +130,4 @@ class Admission:
             authserv_id=self.authserv_id,
             private=self.private_fields,
         )
-        return kept(content, root, block)
+        return kept(content, root, block, self.limits.mime)

@@ -109,4 +109,5 @@ class Arrival:
         check_header_form(header)
         check_hops(header.count(b"received"), self.limits.max_hops)
         check_authorship(peer.speaks_for, header)
-        return kept(content, root, without_forgeries(header, self.authserv_id))
+        block = without_forgeries(header, self.authserv_id)
+        return kept(content, root, block, self.limits.mime)

@@ -8,15 +8,17 @@ from typing import Final
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.wire.mime.headers import Field, fields
 
-_AT_MOST_ONCE: Final = (
-    b"from",
-    b"sender",
-    b"date",
-    b"message-id",
-    b"subject",
-    b"mime-version",
-    b"content-type",
-    b"content-transfer-encoding",
+_AT_MOST_ONCE: Final = frozenset(
+    {
+        b"from",
+        b"sender",
+        b"date",
+        b"message-id",
+        b"subject",
+        b"mime-version",
+        b"content-type",
+        b"content-transfer-encoding",
+    }
 )
 """RFC 5322 section 3.6 and RFC 2045; of two, readers would choose differently. Repeated To and Cc
 are against the RFC too, but programs write them and nobody is misled."""
@@ -63,7 +65,7 @@ def check_header_form(header: Header) -> None:
     """
     if header.block[:1] in (b" ", b"\t"):
         raise Refusal(Reason.MESSAGE_MALFORMED, hint="the header begins with a continuation line")
-    for name in _AT_MOST_ONCE:
-        if header.count(name) > 1:
+    for name, found in header.by_name.items():
+        if len(found) > 1 and name in _AT_MOST_ONCE:
             field = name.decode()
             raise Refusal(Reason.MESSAGE_MALFORMED, hint=f"the field {field} stands more than once")

@@ -2,6 +2,7 @@
 
 from mssante.kernel.reasons import Reason, Refusal
 from mssante.mail.model import Admitted
+from mssante.wire.mime.headers import collect
 from mssante.wire.mime.limits import MimeError, MimeLimits
 from mssante.wire.mime.scanner import Part, scan
 
@@ -15,19 +16,31 @@ def check_structure(content: bytes, limits: MimeLimits) -> Part:
     try:
         return scan(content, limits)
     except MimeError as error:
-        raise Refusal(
-            Reason.MESSAGE_TOO_COMPLEX, error.fault.value, hint=error.fault.value
-        ) from None
+        raise _too_complex(error) from None
 
 
-def kept(content: bytes, root: Part, block: bytes) -> Admitted:
+def kept(content: bytes, root: Part, block: bytes, limits: MimeLimits) -> Admitted:
     """A message under the header block that it is kept with.
 
     Args:
         content: as it came.
         root: its structure.
         block: the header with its empty line.
+        limits: of the structure; a header may pass them only with what we put into it.
+
+    Raises:
+        Refusal: MESSAGE_TOO_COMPLEX, naming the limit.
     """
     if block == content[: root.body_start]:
         return Admitted(content, root)
-    return Admitted(block + content[root.body_start :], None)
+    whole = block + content[root.body_start :]
+    try:
+        found = root.under(block, collect(block, limits))
+    except MimeError as error:
+        raise _too_complex(error) from None
+    return Admitted(whole, found or check_structure(whole, limits))
+
+
+def _too_complex(error: MimeError) -> Refusal:
+    word = error.fault.value
+    return Refusal(Reason.MESSAGE_TOO_COMPLEX, word, hint=word)

@@ -33,10 +33,11 @@ class Field(NamedTuple):
 
 def fields(block: bytes) -> Iterator[Field]:
     """Each field of a header block, in order."""
+    length = len(block)
     for match in _FIELD.finditer(block):
+        value_start, stop = match.span(2)
         # The pattern stops before the last line feed, if there is one.
-        stop = min(match.end() + 1, len(block))
-        yield Field(match[1], match.start(), match.start(2), stop)
+        yield Field(match[1], match.start(), value_start, min(stop + 1, length))
 
 
 def unfold(value: bytes) -> bytes:

@@ -17,7 +17,7 @@ Decisions where the RFCs leave room:
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mssante.wire.mime.headers import ADDRESS_FIELDS, collect
@@ -35,6 +35,7 @@ _DIGEST_TYPE: Final = (b"message", b"rfc822", ())
 _BOUNDARY_REST: Final = re.compile(rb"(--)?+[ \t]*+(?:\r?\n|\r?\Z)")
 _IDENTITY: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _MESSAGES: Final = frozenset((b"rfc822", b"global"))
+_SHAPING: Final = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 _CR: Final = 13
 _ADDRESS_SEPARATORS: Final = (b",", b";", b":", b"<")
 
@@ -76,6 +77,29 @@ class Part:
     def media_type(self) -> str:
         """For instance ``text/plain``."""
         return f"{self.type.decode('ascii')}/{self.subtype.decode('ascii')}"
+
+    def moved(self, by: int) -> "Part":
+        """The same where the message stands so many octets further on."""
+        return replace(
+            self,
+            header_start=self.header_start + by,
+            body_start=self.body_start + by,
+            body_stop=self.body_stop + by,
+            children=[child.moved(by) for child in self.children],
+            message=None if self.message is None else self.message.moved(by),
+        )
+
+    def under(self, block: bytes, fields: dict[bytes, bytes]) -> "Part | None":
+        """The same message under another header block; None where that changes what it is.
+
+        Args:
+            block: with the empty line; it stands at the beginning.
+            fields: of this block, as `headers.collect` gives them.
+        """
+        if any(fields.get(name) != self.fields.get(name) for name in _SHAPING):
+            return None
+        by = len(block) - self.body_start
+        return replace(self.moved(by), header_start=0, fields=fields)
 
 
 def scan(content: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> Part:

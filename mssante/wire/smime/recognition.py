@@ -6,7 +6,7 @@ too, to be reported and never opened: decrypting beside clear parts is how EFAIL
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Final
 
@@ -124,19 +124,7 @@ def read_layer(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) 
     return Layer(
         found,
         entity[content.header_start : content.body_stop],
-        _moved(content, content.header_start),
-    )
-
-
-def _moved(part: Part, by: int) -> Part:
-    """A part of a message as an entity of its own: its offsets count from its own beginning."""
-    return replace(
-        part,
-        header_start=part.header_start - by,
-        body_start=part.body_start - by,
-        body_stop=part.body_stop - by,
-        children=[_moved(child, by) for child in part.children],
-        message=None if part.message is None else _moved(part.message, by),
+        content.moved(-content.header_start),
     )
 
 
