@@ -17,7 +17,7 @@ Decisions where the RFCs leave room:
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mssante.wire.mime.headers import ADDRESS_FIELDS, collect
@@ -80,13 +80,18 @@ class Part:
 
     def moved(self, by: int) -> "Part":
         """The same where the message stands so many octets further on."""
-        return replace(
-            self,
-            header_start=self.header_start + by,
-            body_start=self.body_start + by,
-            body_stop=self.body_stop + by,
-            children=[child.moved(by) for child in self.children],
-            message=None if self.message is None else self.message.moved(by),
+        return Part(
+            self.header_start + by,
+            self.body_start + by,
+            self.body_stop + by,
+            self.fields,
+            self.type,
+            self.subtype,
+            self.parameters,
+            self.encoding,
+            self.disposition,
+            [child.moved(by) for child in self.children],
+            None if self.message is None else self.message.moved(by),
         )
 
     def under(self, block: bytes, fields: dict[bytes, bytes]) -> "Part | None":
@@ -98,8 +103,9 @@ class Part:
         """
         if any(fields.get(name) != self.fields.get(name) for name in _SHAPING):
             return None
-        by = len(block) - self.body_start
-        return replace(self.moved(by), header_start=0, fields=fields)
+        moved = self.moved(len(block) - self.body_start)
+        moved.header_start, moved.fields = 0, fields
+        return moved
 
 
 def scan(content: bytes, limits: MimeLimits = DEFAULT_LIMITS) -> Part:

@@ -17,7 +17,9 @@ from mssante.kernel.reasons import Reason
 MAX_LINE: Final = 998
 """Octets of a text line without its CRLF (RFC 5321 section 4.5.3.1.6: 1000 with it)."""
 
-_END: Final = b"\r\n.\r\n"
+_DOT: Final = b"\r\n."
+"""A line that begins with a dot comes: the end of data, or one dot more than the content has."""
+_END: Final = _DOT + b"\r\n"
 
 
 class Keeper(Protocol):
@@ -98,33 +100,40 @@ class _Gathering:
         """Keep nothing more: the message is refused for `reason` when its end has come."""
         self._fault(reason)
 
-    def _take_pending(self) -> None:
-        """Take the whole lines that wait, and what is too long to wait."""
+    def _take_pending(self, first_dot: int = -1) -> None:
+        """Take the whole lines that wait, and what is too long to wait; `first_dot`: see `_take_lines`."""
         pending = self._pending
         after_last_line = pending.rfind(b"\r\n") + 2
         if after_last_line >= 2:
-            self._take_lines(_copied(pending, after_last_line))
+            self._take_lines(_copied(pending, after_last_line), first_dot)
             del pending[:after_last_line]
         # One octet more for a transparency dot, one for a CR whose LF is still to come.
         if len(pending) > MAX_LINE + 2:
             self._drop_long_line()
 
-    def _take_lines(self, lines: bytes) -> None:
-        """Judge whole lines; `lines` ends with CRLF."""
+    def _take_lines(self, lines: bytes, first_dot: int = -1) -> None:
+        """Judge whole lines, of which the last ends with CRLF, too.
+
+        Args:
+            lines: what has come.
+            first_dot: where the first `_DOT` begins, in `lines` or behind; -1: nowhere.
+        """
+        has_dots = 0 <= first_dot < len(lines) - len(_DOT)
         if self._inside_line:
             self._inside_line = False
         elif self._dotted and lines.startswith(b"."):
             lines = lines[1:]
         if b"\0" in lines:
             self._fault(Reason.NUL_BYTE)
-        if self._dotted and b"." in lines:
+        if has_dots:
             # RFC 5321 section 4.5.2: of each line that begins with a dot, the dot is deleted.
-            lines = lines.replace(b"\r\n.", b"\r\n")
-        without_ends = lines.replace(b"\r\n", b"")
+            lines = lines.replace(_DOT, b"\r\n")
+        texts = lines.split(b"\r\n")
+        if max(map(len, texts)) > MAX_LINE:
+            self._fault(Reason.LINE_TOO_LONG)
+        without_ends = b"".join(texts)
         if b"\r" in without_ends or b"\n" in without_ends:
             self._fault(Reason.BARE_LINE_ENDING)
-        if _has_long_line(lines):
-            self._fault(Reason.LINE_TOO_LONG)
         self._keep(lines)
 
     def _drop_long_line(self) -> None:
@@ -179,13 +188,14 @@ class DataReader(_Gathering):
         pending += chunk
         if not self._inside_line and pending.startswith(b".\r\n"):
             return self._result(bytes(pending[3:]))
-        # Base64 has no dot: one octet is found much faster than five.
-        end = pending.find(_END) if b"." in pending else -1
+        # Base64 has no dot: one octet is found much faster than three.
+        first_dot = pending.find(_DOT) if b"." in pending else -1
+        end = pending.find(_END, first_dot) if first_dot >= 0 else -1
         if end >= 0:
             rest = bytes(pending[end + len(_END) :])
-            self._take_lines(_copied(pending, end + 2))
+            self._take_lines(_copied(pending, end + 2), first_dot)
             return self._result(rest)
-        self._take_pending()
+        self._take_pending(first_dot)
         return None
 
 
@@ -222,19 +232,6 @@ class ChunkReader(_Gathering):
                 self._fault(Reason.NUL_BYTE)
             self._keep(octets)
         return self._result()
-
-
-def _has_long_line(lines: bytes) -> bool:
-    """Whether a line has more than MAX_LINE octets before its CRLF, looking at few of them: from the
-    beginning of a line, the last line feed that may stand so near is at the end of some line after it.
-    """
-    begin, reach = 0, MAX_LINE + 2
-    while len(lines) - begin > reach:
-        feed = lines.rfind(b"\n", begin, begin + reach)
-        if feed < 0:
-            return True
-        begin = feed + 1
-    return False
 
 
 def _copied(octets: bytearray, stop: int) -> bytes:
