@@ -33,7 +33,8 @@ def kept(content: bytes, root: Part, block: bytes, limits: MimeLimits) -> Admitt
     """
     if block == content[: root.body_start]:
         return Admitted(content, root)
-    whole = block + content[root.body_start :]
+    # Without a copy of the body in between.
+    whole = b"".join((block, memoryview(content)[root.body_start :]))
     try:
         found = root.under(block, collect(block, limits))
     except MimeError as error:
