@@ -38,7 +38,7 @@ INITIAL_FOLDERS: Final = (
 """What every mailbox has from the start; the names are those French clients would create."""
 
 _BY_MAILBOX: Final = select(FOLDER).where(FOLDER.c.mailbox_id == bindparam("mailbox"))
-_BY_NAME: Final = _BY_MAILBOX.where(FOLDER.c.name == bindparam("folder_name"))
+_BY_NAME: Final = Prepared(_BY_MAILBOX.where(FOLDER.c.name == bindparam("folder_name")))
 _LOCK: Final = select(FOLDER).where(FOLDER.c.number == bindparam("number")).with_for_update()
 _KEYWORDS: Final = Prepared(
     select(FOLDER_KEYWORD.c.name)
@@ -83,7 +83,7 @@ def list_folders(conn: Connection, mailbox_id: OpaqueId) -> list[Folder]:
 def find_folder(conn: Connection, mailbox_id: OpaqueId, name: str) -> Folder | None:
     """One folder by name."""
     parameters = {"mailbox": mailbox_id, "folder_name": canonical_name(name)}
-    row = conn.execute(_BY_NAME, parameters).one_or_none()
+    row = _BY_NAME.first(conn, parameters)
     return _folder(row, keywords(conn, row.number)) if row else None
 
 
@@ -307,7 +307,7 @@ def keyword_bits(conn: Connection, folder: int, names: tuple[str, ...]) -> dict[
     return {name: known[name.lower()] for name in names}
 
 
-def _folder(row: Row[Any], names: tuple[str, ...]) -> Folder:
+def _folder(row: Any, names: tuple[str, ...]) -> Folder:
     return Folder(
         number=row.number,
         id=OpaqueId(bytes(row.id)),

@@ -85,6 +85,15 @@ _STATE: Final = Prepared(
         FOLDER.c.recent_from,
     ).where(FOLDER.c.number == bindparam("number"))
 )
+_COUNTS: Final = Prepared(
+    select(
+        func.count().label("messages"),
+        func.coalesce(func.sum(ENTRY.c.size), 0).label("size"),
+        func.count().filter(ENTRY.c.flags.op("&")(_SEEN) == 0).label("unseen"),
+        func.count().filter(ENTRY.c.flags.op("&")(int(Flags.DELETED)) != 0).label("deleted"),
+        func.count().filter(ENTRY.c.uid >= bindparam("recent_from")).label("recent"),
+    ).where(ENTRY.c.folder == bindparam("number"))
+)
 _COLUMNS: Final = (
     ENTRY.c.uid,
     ENTRY.c.flags,
@@ -623,17 +632,8 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
     state = _STATE.first(conn, {"number": folder})
     if state is None:
         raise Refusal(Reason.MAILBOX_NONEXISTENT)
-    deleted = int(Flags.DELETED)
-    counted = conn.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(ENTRY.c.size), 0),
-            func.count().filter(ENTRY.c.flags.op("&")(_SEEN) == 0),
-            func.count().filter(ENTRY.c.flags.op("&")(deleted) != 0),
-            func.count().filter(ENTRY.c.uid >= state.recent_from),
-        ).where(ENTRY.c.folder == folder)
-    ).one()
-    messages, size, unseen, gone, recent = counted
+    counted = _COUNTS.first(conn, {"number": folder, "recent_from": state.recent_from})
+    messages, size, unseen, deleted, recent = counted
     if reader is not None:
         seen = conn.execute(
             select(func.count()).where(
@@ -648,7 +648,7 @@ def _status(conn: Connection, folder: int, reader: OpaqueId | None) -> FolderSta
         uidvalidity=state.uidvalidity,
         highestmodseq=state.modseq,
         size=int(size),
-        deleted=gone,
+        deleted=deleted,
         recent=recent,
     )
 
