@@ -53,6 +53,13 @@ def test_a_message_without_body_is_completed_too():
     )
 
 
+@pytest.mark.parametrize("removed", ["", "Bcc: c@d\r\n"])
+def test_what_is_added_does_not_become_part_of_a_last_field_without_line_end(removed):
+    assert complete(f"Date: x\r\n{removed}From: a@b") == (
+        "Date: x\r\nFrom: a@b\r\nMessage-ID: <new@medecins.example>\r\n"
+    )
+
+
 @pytest.mark.parametrize(
     "field",
     [

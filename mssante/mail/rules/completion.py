@@ -45,15 +45,17 @@ def completed(
         private: names of fields, lower case, that tell of the member's inner network.
     """
     block = _without(header, header.of_any(_BLIND | private) + _forged(header, authserv_id))
-    stop = len(block) - 2 if block.endswith(b"\r\n\r\n") or block == b"\r\n" else len(block)
-    kept = [block[:stop]]
-    # At the end: a field put at the beginning could change how a broken first line reads.
+    added: list[bytes] = []
     if not header.count(b"date"):
-        kept.append(b"Date: " + format_datetime(now).encode("ascii") + b"\r\n")
+        added.append(b"Date: " + format_datetime(now).encode("ascii") + b"\r\n")
     if not header.count(b"message-id"):
-        kept.append(b"Message-ID: <" + message_id.encode("ascii") + b">\r\n")
-    kept.append(block[stop:])
-    return b"".join(kept)
+        added.append(b"Message-ID: <" + message_id.encode("ascii") + b">\r\n")
+    if added and block and not block.endswith(b"\r\n"):
+        # BDAT may end anywhere: what we add must not become part of the last field.
+        block += b"\r\n"
+    stop = len(block) - 2 if block.endswith(b"\r\n\r\n") or block == b"\r\n" else len(block)
+    # At the end: a field put at the beginning could change how a broken first line reads.
+    return b"".join((block[:stop], *added, block[stop:]))
 
 
 def without_forgeries(header: Header, authserv_id: str) -> bytes:
