@@ -130,7 +130,7 @@ def read_layer(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) 
 
 def beside(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) -> Beside:
     """Look for signed and encrypted parts below the root; attached messages stay closed. Of more objects
-    than are read, one that does not say what it is counts as encrypted.
+    than are read, each that is no mere signature counts as encrypted: its label is the sender's word.
     """
     signed = encrypted = False
     read = 0
@@ -145,7 +145,7 @@ def beside(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) -> B
             encrypted = encrypted or found is Appearance.ENCRYPTED
         else:
             signed = signed or kind is Appearance.SIGNED
-            encrypted = encrypted or kind is not Appearance.SIGNED
+            encrypted = encrypted or part.subtype not in _SIGNATURE_TYPES
     return Beside(signed, encrypted)
 
 

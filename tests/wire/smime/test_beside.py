@@ -9,13 +9,16 @@ from mssante.wire.smime import recognition
 from mssante.wire.smime.limits import SmimeLimits
 from mssante.wire.smime.recognition import Beside, beside
 
+SIGNATURE = b"signature"
+
 
 def an_entity(types):
     parts = [b"Content-Type: text/plain\r\n\r\nhello\r\n"]
     for kind in types:
         parts.append(
-            b"Content-Type: application/pkcs7-mime"
-            + (b"; smime-type=" + kind if kind else b"")
+            b"Content-Type: application/pkcs7-"
+            + (SIGNATURE if kind is SIGNATURE else b"mime")
+            + (b"; smime-type=" + kind if kind not in (b"", SIGNATURE) else b"")
             + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"
             + encodebytes(b"no object at all").replace(b"\n", b"\r\n")
         )
@@ -37,7 +40,8 @@ def what_is_beside(*types, most=2):
         ([b"enveloped-data"], Beside(signed=False, encrypted=True)),
         ([b""], Beside(signed=False, encrypted=False)),
         # The third is not read.
-        ([b"", b"", b"signed-data"], Beside(signed=True, encrypted=False)),
+        ([b"", b"", b"signed-data"], Beside(signed=True, encrypted=True)),
+        ([b"", b"", SIGNATURE], Beside(signed=True, encrypted=False)),
         ([b"", b"", b"enveloped-data"], Beside(signed=False, encrypted=True)),
         ([b"", b"", b""], Beside(signed=False, encrypted=True)),
     ],
