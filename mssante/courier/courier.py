@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +32,11 @@ LARGE: Final = 1 << 20
 MOST_LARGE_AT_ONCE: Final = 4
 """Large messages under way in one process. Reading the documents of one of 25 MB takes up to 200 MB
 for a moment, and the processor is busy with one at a time anyway."""
+_QUIET_SECONDS: Final = 0.001
+_BUSY: Final = 0.25
+"""Of a moment, how much of the processor makes it a busy one."""
+_WAIT_SECONDS: Final = 0.005
+"""How long the first of several messages waits at most to begin its journey with the others."""
 _LOOK_SECONDS: Final = 1.0
 """How often the spool is searched for entries whose time has come."""
 _FIRST_DELAY: Final = timedelta(seconds=1)
@@ -55,6 +61,8 @@ class Courier:
         self._journey = journey
         self._spools = tuple(spools)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._fresh: list[SpoolEntry] = []
+        """Just accepted; their journeys begin together."""
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._large_places = asyncio.Semaphore(MOST_LARGE_AT_ONCE)
         self._stopping = False
@@ -65,14 +73,41 @@ class Courier:
         self._looker = asyncio.create_task(self._look(), name="courier")
 
     def accepted(self, entry: SpoolEntry) -> None:
-        """Start at once with what was just accepted into the first spool."""
-        if len(self._tasks) >= MOST_AT_ONCE:
+        """Start with what was just accepted into the first spool: at once when nothing else is going on,
+        else a moment later with what comes meanwhile.
+
+        Who sends one message after the other would wait for the journey of the last one at each, and
+        each journey would be a group of its own at the disk.
+        """
+        if self.under_way >= MOST_AT_ONCE:
             # It will wait: then it is read again when its turn comes, and takes no memory until then.
             entry = replace(entry, content=None)
-        self._begin(entry, self._spools[0])
+        self._fresh.append(entry)
+        if len(self._fresh) == 1:
+            loop = asyncio.get_running_loop()
+            self._when_quiet(loop, loop.time() + _WAIT_SECONDS)
+
+    def _when_quiet(self, loop: asyncio.AbstractEventLoop, latest: float) -> None:
+        """Begin the fresh journeys as soon as this thread has little to do, at the latest at a time."""
+        used = time.thread_time()
+
+        def look() -> None:
+            is_quiet = time.thread_time() - used < _BUSY * _QUIET_SECONDS
+            if is_quiet or loop.time() >= latest:
+                self._begin_fresh()
+            else:
+                self._when_quiet(loop, latest)
+
+        loop.call_later(_QUIET_SECONDS, look)
+
+    def _begin_fresh(self) -> None:
+        entries, self._fresh = self._fresh, []
+        for entry in entries:
+            self._begin(entry, self._spools[0])
 
     async def stop(self) -> None:
         """Let the journeys under way end; what is not begun waits in the spool."""
+        self._begin_fresh()
         self._stopping = True
         if self._looker is not None:
             self._looker.cancel()
@@ -81,8 +116,8 @@ class Courier:
 
     @property
     def under_way(self) -> int:
-        """Journeys that have begun and not ended."""
-        return len(self._tasks)
+        """Journeys that have begun or are about to, and have not ended."""
+        return len(self._tasks) + len(self._fresh)
 
     async def _look(self) -> None:
         while True:

@@ -3,6 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
+from mssante.courier import courier as courier_module
 from mssante.courier.courier import LARGE, MOST_LARGE_AT_ONCE, Courier
 from mssante.kernel.opaque import new_id
 from mssante.mail.model import BlobRef, Envelope, SpoolEntry
@@ -44,3 +47,69 @@ async def test_few_large_messages_are_opened_at_once_and_small_ones_do_not_wait_
     journeys.go_on.set()
     await courier.stop()
     assert journeys.done == 110
+
+
+class Processor:
+    """The thread's share of the processor, as the courier sees it."""
+
+    def __init__(self):
+        self.busy = False
+        self._used = 0.0
+
+    def thread_time(self):
+        self._used += self.busy
+        return self._used
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    made = Processor()
+    monkeypatch.setattr(courier_module, "time", made)
+    return made
+
+
+async def test_a_message_that_comes_alone_begins_its_journey_soon(processor, monkeypatch):
+    monkeypatch.setattr(courier_module, "_WAIT_SECONDS", 3600)
+    journeys = Journeys()
+    courier = Courier(journeys, [None])
+    courier.accepted(an_entry(5_000))
+
+    async with asyncio.timeout(10):
+        while not journeys.under_way["small"]:
+            await asyncio.sleep(0.001)
+    journeys.go_on.set()
+    await courier.stop()
+
+
+async def test_in_a_busy_moment_journeys_begin_together_and_not_too_late(processor, monkeypatch):
+    monkeypatch.setattr(courier_module, "_WAIT_SECONDS", 0.5)
+    processor.busy = True
+    journeys = Journeys()
+    courier = Courier(journeys, [None])
+    seen = set()
+    for _ in range(3):
+        courier.accepted(an_entry(5_000))
+        await asyncio.sleep(0.002)
+        seen.add(journeys.under_way["small"])
+
+    async with asyncio.timeout(10):
+        while not journeys.under_way["small"]:
+            await asyncio.sleep(0.001)
+    assert (seen, journeys.under_way["small"], courier.under_way) == ({0}, 3, 3)
+    journeys.go_on.set()
+    await courier.stop()
+
+
+async def test_what_has_not_begun_when_the_courier_stops_is_carried_all_the_same(
+    processor, monkeypatch
+):
+    monkeypatch.setattr(courier_module, "_WAIT_SECONDS", 3600)
+    processor.busy = True
+    journeys = Journeys()
+    journeys.go_on.set()
+    courier = Courier(journeys, [None])
+    courier.accepted(an_entry(5_000))
+
+    await courier.stop()
+
+    assert (journeys.done, courier.under_way) == (1, 0)
