@@ -34,9 +34,9 @@ MOST_LARGE_AT_ONCE: Final = 4
 for a moment, and the processor is busy with one at a time anyway."""
 _QUIET_SECONDS: Final = 0.001
 _BUSY: Final = 0.25
-"""Of a moment, how much of the processor makes it a busy one."""
-_WAIT_SECONDS: Final = 0.005
-"""How long the first of several messages waits at most to begin its journey with the others."""
+"""Of so long a moment, how much of this thread's time makes it a busy one."""
+_WAIT_SECONDS: Final = 0.004
+"""How much longer the first of several messages then waits to begin its journey with the others."""
 _LOOK_SECONDS: Final = 1.0
 """How often the spool is searched for entries whose time has come."""
 _FIRST_DELAY: Final = timedelta(seconds=1)
@@ -84,19 +84,16 @@ class Courier:
             entry = replace(entry, content=None)
         self._fresh.append(entry)
         if len(self._fresh) == 1:
-            loop = asyncio.get_running_loop()
-            self._when_quiet(loop, loop.time() + _WAIT_SECONDS)
+            self._begin_when_quiet(asyncio.get_running_loop())
 
-    def _when_quiet(self, loop: asyncio.AbstractEventLoop, latest: float) -> None:
-        """Begin the fresh journeys as soon as this thread has little to do, at the latest at a time."""
+    def _begin_when_quiet(self, loop: asyncio.AbstractEventLoop) -> None:
         used = time.thread_time()
 
         def look() -> None:
-            is_quiet = time.thread_time() - used < _BUSY * _QUIET_SECONDS
-            if is_quiet or loop.time() >= latest:
+            if time.thread_time() - used < _BUSY * _QUIET_SECONDS:
                 self._begin_fresh()
             else:
-                self._when_quiet(loop, latest)
+                loop.call_later(_WAIT_SECONDS, self._begin_fresh)
 
         loop.call_later(_QUIET_SECONDS, look)
 
