@@ -70,7 +70,6 @@ class _Purse:
     """What a worker may still spend of one use of one subject in one hour."""
 
     hour: int
-    limit: int
     left: int
     empty: bool = False
     """Nothing is left anywhere until the hour is over."""
@@ -108,7 +107,7 @@ class Budgets:
             purse.left -= amount
 
     async def _fill(self, purse: _Purse, subject: Subject, use: Use, amount: int) -> None:
-        limit = purse.limit
+        limit = self.limits[subject.who][use]
         if not purse.empty:
             wanted = max(amount - purse.left, limit // _SHARES, 1)
             leased = await self.store.lease(purse.hour, str(subject), use, wanted, limit)
@@ -129,7 +128,7 @@ class Budgets:
         purse = self._purses.get((subject, use))
         if purse is None or purse.hour != hour:
             self._purses.pop((subject, use), None)
-            purse = self._purses[subject, use] = _Purse(hour, limit, limit // _SHARES)
+            purse = self._purses[subject, use] = _Purse(hour, limit // _SHARES)
             if len(self._purses) > _MOST_SUBJECTS:
                 # Without its purse a subject would begin with another free hundredth.
                 del self._purses[next(iter(self._purses))]

@@ -6,7 +6,6 @@ by trying all social security numbers (RFC 2104 HMAC with SHA-256).
 
 import hmac
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from mssante.kernel.address import PATIENT_LOCAL_LENGTH, Address
 from mssante.kernel.ins import matricule_key_valid
@@ -21,7 +20,8 @@ class Pseudonymiser:
 
     def of(self, text: str, prefix: str = "pat") -> str:
         """The pseudonym of any identifying text (INS, address)."""
-        return f"{prefix}-{hmac.new(self.key, text.upper().encode(), sha256).hexdigest()[:12]}"
+        digest = hmac.digest(self.key, text.upper().encode(), "sha256")
+        return f"{prefix}-{digest.hex()[:12]}"
 
     def of_address(self, address: Address) -> str:
         """A professional's address as it is, a patient's as the pseudonym of its INS: in our patients'

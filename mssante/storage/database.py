@@ -30,8 +30,8 @@ class Database(Protocol):
         """Run a short read that is asked again and again of a database that seldom changes.
 
         The answer is kept from one change of the database to the next where such a change is cheap to
-        notice; what another process commits may be missed for a hundredth of a second. It must not be changed
-        by who gets it.
+        notice; what another process commits may be missed for a hundredth of a second. It must not
+        be changed by who gets it.
 
         Args:
             key: stands for what is asked; the same key, the same question.

@@ -136,8 +136,10 @@ def beside(entity: bytes, root: Part, limits: SmimeLimits = DEFAULT_LIMITS) -> B
     read = 0
     for part in _below(root):
         kind = appearance(part)
-        if kind is None or kind is Appearance.CLEAR_SIGNED:
-            signed = signed or kind is not None
+        if kind is None:
+            continue
+        if kind is Appearance.CLEAR_SIGNED:
+            signed = True
         elif read < limits.max_beside:
             read += 1
             found = _kind_of(entity, part, limits) or kind
