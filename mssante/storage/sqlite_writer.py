@@ -30,6 +30,7 @@ from mssante.storage.schema.audit import AuditTables
 _LOG: Final = logging.getLogger(__name__)
 
 Work = Callable[[Connection], object]
+_Ended = Callable[[Sequence[object] | BaseException], None]
 
 BUSY_MILLISECONDS: Final = 10_000
 """How long a thread waits where SQLite's own locks are in the way, which ours does not cover: another
@@ -89,19 +90,18 @@ class SqliteWriter:
             else:
                 self._one_by_one(loop, batch, [], end)
 
+        def locked(failure: BaseException | None) -> None:
+            if failure is not None:
+                ended(failure)
+            else:
+                self._begin_locked(loop, batch, ended)
+
         if not all(unit.brief for unit in batch):
             self._errands.ask(loop, lambda: self._do_aside(batch), ended)
         elif self._locked_at_once():
-            self._do_here(loop, batch, ended)
+            locked(None)
         else:
-
-            def locked(failure: BaseException | None) -> None:
-                if failure is not None:
-                    ended(failure)
-                else:
-                    self._do_here(loop, batch, ended)
-
-            self._errands.ask(loop, self._lock_and_begin, locked)
+            self._errands.ask(loop, self._lock_file, locked)
 
     def _one_by_one(
         self,
@@ -120,23 +120,33 @@ class SqliteWriter:
         self._begin(loop, [batch[len(done)]], ended)
 
     def _locked_at_once(self) -> bool:
-        """Take the lock and begin, unless that would have to wait."""
+        """Take the file's lock, unless that would have to wait."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # held, or not to be had: the thread waits, or fails
             return False
+        return True
+
+    def _begin_locked(
+        self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Unit], ended: _Ended
+    ) -> None:
+        """Begin the transaction and do the batch; the lock is held."""
+
+        def begun(failure: BaseException | None) -> None:
+            if failure is not None:
+                ended(failure)
+            else:
+                self._do_here(loop, batch, ended)
+
         try:
             self._raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:  # the thread meets it again, and waits or fails
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            return False
-        return True
+            self._errands.ask(loop, self._begin_waiting, begun)
+        else:
+            begun(None)
 
     def _do_here(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: Sequence[_Unit],
-        ended: Callable[[Sequence[object] | BaseException], None],
+        self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Unit], ended: _Ended
     ) -> None:
         """Run the statements; the lock is held and the transaction begun."""
         try:
@@ -148,8 +158,11 @@ class SqliteWriter:
 
     # --- in the thread ----------------------------------------------------------------
 
-    def _lock_and_begin(self) -> None:
+    def _lock_file(self) -> None:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _begin_waiting(self) -> None:
+        """Begin the transaction, and wait for SQLite's own locks; ours is held, and let go on failure."""
         try:
             self._raw.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
             self._raw.execute("BEGIN IMMEDIATE")
@@ -160,7 +173,8 @@ class SqliteWriter:
             self._raw.execute("PRAGMA busy_timeout = 0")
 
     def _do_aside(self, batch: Sequence[_Unit]) -> Sequence[object]:
-        self._lock_and_begin()
+        self._lock_file()
+        self._begin_waiting()
         return self._commit(self._run_units(batch))
 
     def _commit(self, results: Sequence[object]) -> Sequence[object]:
