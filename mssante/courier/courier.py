@@ -36,7 +36,9 @@ _QUIET_SECONDS: Final = 0.001
 _BUSY: Final = 0.25
 """Of so long a moment, how much of this thread's time makes it a busy one."""
 _WAIT_SECONDS: Final = 0.004
-"""How much longer the first of several messages then waits to begin its journey with the others."""
+"""How long the first of several messages then waits for others, to begin its journey with them."""
+_MOST_WAITS: Final = 4
+"""And how often, while in each wait others have come."""
 _LOOK_SECONDS: Final = 1.0
 """How often the spool is searched for entries whose time has come."""
 _FIRST_DELAY: Final = timedelta(seconds=1)
@@ -74,7 +76,7 @@ class Courier:
 
     def accepted(self, entry: SpoolEntry) -> None:
         """Start with what was just accepted into the first spool: at once when nothing else is going on,
-        else a moment later with what comes meanwhile.
+        else a moment later with what comes meanwhile, and later still while more and more comes.
 
         Who sends one message after the other would wait for the journey of the last one at each, and
         each journey would be a group of its own at the disk.
@@ -93,7 +95,16 @@ class Courier:
             if time.thread_time() - used < _BUSY * _QUIET_SECONDS:
                 self._begin_fresh()
             else:
-                loop.call_later(_WAIT_SECONDS, self._begin_fresh)
+                wait(_MOST_WAITS)
+
+        def wait(left: int) -> None:
+            loop.call_later(_WAIT_SECONDS, look_again, len(self._fresh), left - 1)
+
+        def look_again(known: int, left: int) -> None:
+            if left and len(self._fresh) > known:
+                wait(left)
+            else:
+                self._begin_fresh()
 
         loop.call_later(_QUIET_SECONDS, look)
 

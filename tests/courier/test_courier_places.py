@@ -1,6 +1,7 @@
 """How many messages the courier has under way at once."""
 
 import asyncio
+import functools
 from datetime import UTC, datetime
 
 import pytest
@@ -96,6 +97,46 @@ async def test_in_a_busy_moment_journeys_begin_together_and_not_too_late(process
         while not journeys.under_way["small"]:
             await asyncio.sleep(0.001)
     assert (seen, journeys.under_way["small"], courier.under_way) == ({0}, 3, 3)
+    journeys.go_on.set()
+    await courier.stop()
+
+
+class Timers:
+    """The event loop's timers, which ring when the test says so."""
+
+    def call_later(self, seconds, call, *values):
+        self._next = functools.partial(call, *values)
+
+    async def ring(self):
+        self._next()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def timers(monkeypatch):
+    made = Timers()
+    monkeypatch.setattr(courier_module.asyncio, "get_running_loop", lambda: made)
+    return made
+
+
+@pytest.mark.parametrize(("coming", "waits"), [(0, 1), (1, 2), (2, 3), (3, 4), (9, 4)])
+async def test_while_more_comes_the_first_waits_on_but_not_for_ever(
+    processor, timers, coming, waits
+):
+    processor.busy = True
+    journeys = Journeys()
+    courier = Courier(journeys, [None])
+    courier.accepted(an_entry(5_000))
+    await timers.ring()
+
+    waited = 0
+    while not journeys.under_way["small"]:
+        if waited < coming:
+            courier.accepted(an_entry(5_000))
+        await timers.ring()
+        waited += 1
+
+    assert (waited, journeys.under_way["small"]) == (waits, 1 + min(coming, waits))
     journeys.go_on.set()
     await courier.stop()
 
