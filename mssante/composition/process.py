@@ -16,6 +16,7 @@ from mssante.composition.worker import Worker
 from mssante.renewal import Fetcher
 from mssante.servers import logs
 from mssante.servers.shared_memory import SharedMemory
+from mssante.servers.turns import take_turns
 from mssante.settings import Settings
 from mssante.storage.upkeep import Upkeep
 from mssante.storage.wakeups import FolderListener
@@ -111,8 +112,8 @@ async def _serve(
             upkeep.start()
             if is_first:
                 fetcher.start()
-            watching = asyncio.create_task(watch.run())
-            stack.callback(watching.cancel)
+            for lasting in (watch.run(), take_turns()):
+                stack.callback(asyncio.create_task(lasting).cancel)
             ready()
             await stopping.wait()
         finally:
