@@ -141,7 +141,12 @@ class SmtpConnection(SMTP):
         Raises:
             PeerGone: nothing more will come.
         """
-        await self._flush()
+        if self._ended or self._writable is not None:
+            await self._flush()
+        elif self._outbox:
+            # Together with the replies to others that came in this round: each wakes its client,
+            # which would take the processor from us in between.
+            self.loop.call_soon(self._write_outbox)
         if self._ended or self.transport is None:
             raise PeerGone
         if self._reading_paused:
@@ -291,6 +296,7 @@ class SmtpConnection(SMTP):
     def cut_off(self) -> None:
         """End the connection at once."""
         self._leaving = self._ended = True
+        self._outbox.clear()
         if self.transport is not None:
             self.transport.abort()
         self._wake()
