@@ -269,6 +269,41 @@ async def test_a_client_that_never_reads_is_cut_and_holds_little(unserved):
     assert unserved.server.open_sessions == 0
 
 
+async def test_a_client_that_leaves_before_it_reads_gets_each_reply_and_the_end(unserved):
+    await unserved.serve(empty_commands=10_000_000)
+    commands = 0
+
+    def read_all() -> bytes:
+        heard = bytearray()
+        while piece := raw.recv(1 << 16):
+            heard += piece
+        return bytes(heard)
+
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(20)
+        await asyncio.to_thread(raw.connect, ("127.0.0.1", unserved.starttls_port))
+
+        async def say(times: int) -> None:
+            nonlocal commands
+            await asyncio.to_thread(raw.sendall, b"EHLO x\r\n" * times)
+            commands += times
+            await asyncio.sleep(0.005)
+
+        await say(1)
+        (session,) = unserved.server._shared.sessions
+        async with asyncio.timeout(60):
+            while session._writable is None:
+                await say(16)
+            await say(1)  # the reply to this one must wait
+            raw.shutdown(socket.SHUT_WR)
+            while not session._ended:
+                await asyncio.sleep(0.01)
+        heard = await asyncio.to_thread(read_all)
+
+    assert heard.count(b"250 ") == commands
+
+
 async def test_connections_per_peer_are_limited(unserved):
     await unserved.serve(connections=ConnectionLimits(per_peer=2))
     clients = [await Client.plain(unserved) for _ in range(2)]
