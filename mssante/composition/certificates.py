@@ -40,7 +40,10 @@ class Certificates:
         )
         # A context of its own: it says by ALPN which protocol is spoken there.
         self.web = server_context(
-            tls.certificate, tls.key, on_handshake=partial(meters.handshake, "web")
+            tls.certificate,
+            tls.key,
+            returning=True,
+            on_handshake=partial(meters.handshake, "web"),
         )
         self._count_operators: OnHandshake = partial(meters.handshake, "operators")
         self.operators = trust_files.peer_tls(settings, self._count_operators)

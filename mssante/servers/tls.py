@@ -14,17 +14,23 @@ SHUTDOWN_SECONDS: Final = 5.0
 
 
 def server_context(
-    certificate: Path, key: Path, *, on_handshake: OnHandshake | None = None
+    certificate: Path,
+    key: Path,
+    *,
+    returning: bool = False,
+    on_handshake: OnHandshake | None = None,
 ) -> ssl.SSLContext:
     """A context for listeners: TLS 1.2 or newer (RFC 8996), no compression, no renegotiation.
 
-    Session tickets stay on: a phone that comes back saves the asymmetric part of the handshake. One
-    for each handshake: whoever comes back gets a new one, and each costs a tenth of the handshake.
     Members only: other operators show certificates of their own, see `mssante.trust.peer_tls`.
 
     Args:
         certificate: PEM file, our certificate first, then its chain.
         key: PEM file of the private key, unencrypted.
+        returning: clients come back again and again within a minute, as browsers do: each TLS 1.3
+            handshake gives them a ticket. It costs a tenth of the handshake, and spares who comes back
+            no round trip (RFC 8446 section 2.2), only the certificate, and that only at the same worker,
+            whose key it is. In TLS 1.2, where it spares a round trip, who asks gets one in any case.
         on_handshake: told of each handshake how it ended.
 
     Raises:
@@ -33,7 +39,7 @@ def server_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.num_tickets = 1
+    context.num_tickets = 1 if returning else 0
     context.load_cert_chain(certificate, key)
     if on_handshake is not None:
         context.sslobject_class = _telling(on_handshake)

@@ -78,9 +78,19 @@ def test_weak_suites_are_refused(certificate):
         handshake(server, weak)
 
 
-def test_a_client_that_comes_back_shows_the_ticket_of_its_last_visit(certificate):
-    server = server_context(certificate.certificate, certificate.key)
-    client = client_for(certificate)
+@pytest.mark.parametrize(
+    ("returning", "version", "resumed"),
+    [
+        (True, ssl.TLSVersion.TLSv1_3, True),
+        (False, ssl.TLSVersion.TLSv1_3, False),
+        (False, ssl.TLSVersion.TLSv1_2, True),
+    ],
+)
+def test_a_client_that_comes_back_shows_the_ticket_of_its_last_visit(
+    certificate, returning, version, resumed
+):
+    server = server_context(certificate.certificate, certificate.key, returning=returning)
+    client = client_for(certificate, maximum_version=version)
 
     def visit(before: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession]:
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -97,4 +107,4 @@ def test_a_client_that_comes_back_shows_the_ticket_of_its_last_visit(certificate
     second, newer = visit(session)
     third, _ = visit(newer)
 
-    assert (first, second, third) == (False, True, True)
+    assert (first, second, third) == (False, resumed, resumed)
