@@ -95,14 +95,12 @@ class Courier:
             if time.thread_time() - used < _BUSY * _QUIET_SECONDS:
                 self._begin_fresh()
             else:
-                wait(_MOST_WAITS)
+                look_again(0, _MOST_WAITS)
 
-        def wait(left: int) -> None:
-            loop.call_later(_WAIT_SECONDS, look_again, len(self._fresh), left - 1)
-
-        def look_again(known: int, left: int) -> None:
-            if left and len(self._fresh) > known:
-                wait(left)
+        def look_again(known: int, waits: int) -> None:
+            now = len(self._fresh)
+            if waits and now > known:
+                loop.call_later(_WAIT_SECONDS, look_again, now, waits - 1)
             else:
                 self._begin_fresh()
 

@@ -90,18 +90,15 @@ class SqliteWriter:
             else:
                 self._one_by_one(loop, batch, [], end)
 
-        def locked(failure: BaseException | None) -> None:
-            if failure is not None:
-                ended(failure)
-            else:
-                self._begin_locked(loop, batch, ended)
+        def begin() -> None:
+            self._begin_locked(loop, batch, ended)
 
         if not all(unit.brief for unit in batch):
             self._errands.ask(loop, lambda: self._do_aside(batch), ended)
         elif self._locked_at_once():
-            locked(None)
+            begin()
         else:
-            self._errands.ask(loop, self._lock_file, locked)
+            self._errands.ask(loop, self._lock_file, _unless_failed(begin, ended))
 
     def _one_by_one(
         self,
@@ -132,18 +129,15 @@ class SqliteWriter:
     ) -> None:
         """Begin the transaction and do the batch; the lock is held."""
 
-        def begun(failure: BaseException | None) -> None:
-            if failure is not None:
-                ended(failure)
-            else:
-                self._do_here(loop, batch, ended)
+        def do() -> None:
+            self._do_here(loop, batch, ended)
 
         try:
             self._raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:  # the thread meets it again, and waits or fails
-            self._errands.ask(loop, self._begin_waiting, begun)
+            self._errands.ask(loop, self._begin_waiting, _unless_failed(do, ended))
         else:
-            begun(None)
+            do()
 
     def _do_here(
         self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Unit], ended: _Ended
@@ -207,6 +201,20 @@ class SqliteWriter:
             _LOG.exception("a transaction could not be rolled back")
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _unless_failed(
+    go_on: Callable[[], None], ended: _Ended
+) -> Callable[[BaseException | None], None]:
+    """What an errand of the thread leads to, in the loop."""
+
+    def answered(failure: BaseException | None) -> None:
+        if failure is None:
+            go_on()
+        else:
+            ended(failure)
+
+    return answered
 
 
 def _passing(failure: BaseException) -> Unwritable | None:
