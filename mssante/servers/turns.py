@@ -43,8 +43,8 @@ async def take_turns() -> None:
             if much != (share >= (_LITTLE if much else _MUCH)):
                 much = not much
                 _choose(os.SCHED_BATCH if much else os.SCHED_OTHER)
-    except PermissionError:
-        _LOG.info("this process may not choose how it is scheduled; it goes on without")
+    except OSError as error:  # of a sandbox, or of a kernel that knows no such policy
+        _LOG.info("this process may not choose how it is scheduled", extra={"why": error.strerror})
 
 
 def _choose(policy: int) -> None:

@@ -1,7 +1,10 @@
 """The turns that a worker takes, seen in a process of its own."""
 
+import errno
 import subprocess
 import sys
+
+import pytest
 
 SCRIPT = """
 import asyncio, os, sys, threading, time
@@ -35,6 +38,22 @@ async def main():
     else:
         print(task.done(), policies() == {chosen})
 
+async def refused():
+    task = asyncio.create_task(take_turns())
+    end = time.monotonic() + 60
+    while not task.done() and time.monotonic() < end:
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+        await asyncio.sleep(0)
+    print(task.done() and task.exception())
+
+if sys.argv[1].isdigit():
+    def refuse(*_):
+        raise OSError(int(sys.argv[1]), "no")
+    os.sched_setscheduler = refuse
+    asyncio.run(refused())
+    sys.exit()
 if sys.argv[1] == "forked":
     pid = os.fork()
     if pid:
@@ -66,3 +85,8 @@ def test_a_worker_changes_itself_and_not_the_process_that_forked_it() -> None:
 
 def test_what_an_administrator_chose_stays() -> None:
     assert _said("chosen", "chrt", "--idle", "0") == "True True"
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EINVAL, errno.ENOSYS])
+def test_where_the_choice_is_refused_nothing_fails(error: int) -> None:
+    assert _said(str(error)) == "None"
