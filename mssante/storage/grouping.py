@@ -55,10 +55,12 @@ class Errands:
                 loop.call_soon_threadsafe(answer, outcome)
 
 
+Take = Callable[[], Sequence[Item]]
+"""The items of a batch, which go on gathering until it is called: once, in the loop."""
 End = Callable[[Sequence[Outcome | BaseException]], None]
 """Takes what came of each item of a batch; called in the loop."""
-Begin = Callable[[asyncio.AbstractEventLoop, Sequence[Item], End[Outcome]], None]
-"""Begins to do the items of a batch; called in the loop, as its end is."""
+Begin = Callable[[asyncio.AbstractEventLoop, Take[Item], End[Outcome]], None]
+"""Begins to do a batch; called in the loop, as its end is."""
 
 
 @dataclass(slots=True)
@@ -142,8 +144,12 @@ class Gathering(Generic[Item, Outcome]):
         loop.call_soon(look)
 
     def _begin_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = self._waiting[: self._largest]
-        del self._waiting[: self._largest]
+        batch: list[_Waiting[Item, Outcome]] = []
+
+        def take() -> Sequence[Item]:
+            batch.extend(self._waiting[: self._largest])
+            del self._waiting[: self._largest]
+            return [waiting.item for waiting in batch]
 
         def end(outcomes: Sequence[Outcome | BaseException]) -> None:
             self._end(batch, outcomes)
@@ -154,7 +160,7 @@ class Gathering(Generic[Item, Outcome]):
             if self._at_rest is not None:
                 self._at_rest.set_result(None)
 
-        self._begin(loop, [waiting.item for waiting in batch], end)
+        self._begin(loop, take, end)
 
     def _end(
         self,
@@ -204,9 +210,11 @@ class GroupThread(Generic[Item, Outcome]):
     def _begin(
         self,
         loop: asyncio.AbstractEventLoop,
-        batch: Sequence[Item],
+        take: Take[Item],
         end: End[Outcome],
     ) -> None:
+        batch = take()
+
         def answer(outcome: Sequence[Outcome] | BaseException) -> None:
             end([outcome] * len(batch) if isinstance(outcome, BaseException) else outcome)
 

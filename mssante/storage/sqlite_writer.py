@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from mssante.storage import audit
 from mssante.storage.database import Unwritable
-from mssante.storage.grouping import End, Errands, Gathering
+from mssante.storage.grouping import End, Errands, Gathering, Take
 from mssante.storage.schema.audit import AuditTables
 
 _LOG: Final = logging.getLogger(__name__)
@@ -78,27 +78,32 @@ class SqliteWriter:
     # --- in the loop ------------------------------------------------------------------
 
     def _begin(
-        self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Unit], end: End[object]
+        self, loop: asyncio.AbstractEventLoop, take: Take[_Unit], end: End[object]
     ) -> None:
-        """Do a batch in one transaction; if that fails, each unit in its own."""
+        """Do in one transaction what has come when the lock is held; if that fails, each unit in its own."""
 
-        def ended(outcome: Sequence[object] | BaseException) -> None:
-            if not isinstance(outcome, BaseException):
-                end(outcome)
-            elif len(batch) == 1:
-                end([_passing(outcome) or outcome])
+        def locked(failure: BaseException | None) -> None:
+            batch = take()
+
+            def ended(outcome: Sequence[object] | BaseException) -> None:
+                if not isinstance(outcome, BaseException):
+                    end(outcome)
+                elif len(batch) == 1:
+                    end([_passing(outcome) or outcome])
+                else:
+                    self._one_by_one(loop, batch, [], end)
+
+            if failure is not None:
+                ended(failure)
+            elif all(unit.brief for unit in batch):
+                self._begin_locked(loop, batch, ended)
             else:
-                self._one_by_one(loop, batch, [], end)
+                self._errands.ask(loop, lambda: self._do_aside(batch), ended)
 
-        def begin() -> None:
-            self._begin_locked(loop, batch, ended)
-
-        if not all(unit.brief for unit in batch):
-            self._errands.ask(loop, lambda: self._do_aside(batch), ended)
-        elif self._locked_at_once():
-            begin()
+        if self._locked_at_once():
+            locked(None)
         else:
-            self._errands.ask(loop, self._lock_file, _unless_failed(begin, ended))
+            self._errands.ask(loop, self._lock_file, locked)
 
     def _one_by_one(
         self,
@@ -114,7 +119,7 @@ class SqliteWriter:
             else:  # not from here: each would stand on the stack of the one before
                 loop.call_soon(self._one_by_one, loop, batch, done, end)
 
-        self._begin(loop, [batch[len(done)]], ended)
+        self._begin(loop, lambda: [batch[len(done)]], ended)
 
     def _locked_at_once(self) -> bool:
         """Take the file's lock, unless that would have to wait."""
@@ -129,15 +134,18 @@ class SqliteWriter:
     ) -> None:
         """Begin the transaction and do the batch; the lock is held."""
 
-        def do() -> None:
-            self._do_here(loop, batch, ended)
+        def begun(failure: BaseException | None) -> None:
+            if failure is None:
+                self._do_here(loop, batch, ended)
+            else:
+                ended(failure)
 
         try:
             self._raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:  # the thread meets it again, and waits or fails
-            self._errands.ask(loop, self._begin_waiting, _unless_failed(do, ended))
+            self._errands.ask(loop, self._begin_waiting, begun)
         else:
-            do()
+            begun(None)
 
     def _do_here(
         self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Unit], ended: _Ended
@@ -167,7 +175,6 @@ class SqliteWriter:
             self._raw.execute("PRAGMA busy_timeout = 0")
 
     def _do_aside(self, batch: Sequence[_Unit]) -> Sequence[object]:
-        self._lock_file()
         self._begin_waiting()
         return self._commit(self._run_units(batch))
 
@@ -201,20 +208,6 @@ class SqliteWriter:
             _LOG.exception("a transaction could not be rolled back")
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-def _unless_failed(
-    go_on: Callable[[], None], ended: _Ended
-) -> Callable[[BaseException | None], None]:
-    """What an errand of the thread leads to, in the loop."""
-
-    def answered(failure: BaseException | None) -> None:
-        if failure is None:
-            go_on()
-        else:
-            ended(failure)
-
-    return answered
 
 
 def _passing(failure: BaseException) -> Unwritable | None:

@@ -98,6 +98,38 @@ async def test_who_holds_the_lock_is_waited_for_and_the_loop_goes_on(database, f
 
 
 @pytest.mark.parametrize("brief", [True, False])
+async def test_what_comes_while_the_lock_is_waited_for_shares_its_transaction(
+    database, file, brief
+):
+    def unit(name):
+        def work(conn):
+            note(name)(conn)
+            return conn.execute(text("SELECT count(*) FROM subscription")).scalar_one()
+
+        return work
+
+    other = sqlite3.connect(file, isolation_level=None)
+    seen = []
+    with open(lock_path(file), "rb") as held:  # noqa: ASYNC230, PTH123
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writing = [asyncio.create_task(database.write(unit("0"), brief=brief))]
+        await asyncio.sleep(0.1)  # its batch waits for the lock
+        writing += [
+            asyncio.create_task(database.write(unit(str(number)), brief=brief))
+            for number in range(1, 6)
+        ]
+        await asyncio.sleep(0.05)
+        fcntl.flock(held, fcntl.LOCK_UN)
+        while not all(task.done() for task in writing):
+            seen.append(other.execute("SELECT count(*) FROM subscription").fetchone()[0])
+            await asyncio.sleep(0)
+    other.close()
+
+    assert [task.result() for task in writing] == [1, 2, 3, 4, 5, 6]
+    assert set(seen) <= {0, 6}
+
+
+@pytest.mark.parametrize("brief", [True, False])
 async def test_another_program_that_writes_is_waited_for_and_the_loop_goes_on(
     database, file, brief
 ):
