@@ -271,11 +271,15 @@ class StoredDirectory:
 
     async def patient(self, patient_id: OpaqueId) -> Patient | None:
         """See the port."""
-        return await self._database.read(lambda conn: patient(conn, patient_id))
+        return await self._database.read_lasting(
+            ("patient", patient_id), lambda conn: patient(conn, patient_id)
+        )
 
     async def patients_by_ins(self, matricule: str) -> list[Patient]:
         """See the port."""
-        return await self._database.read(lambda conn: patients_by_ins(conn, matricule))
+        return await self._database.read_lasting(
+            ("holders", matricule), lambda conn: patients_by_ins(conn, matricule)
+        )
 
     async def organisation(self, organisation_id: OpaqueId) -> Organisation | None:
         """See the port."""

@@ -115,7 +115,7 @@ class SqliteDatabase:
         try:
             return cast("T", await self._writer.write(work, brief=brief))
         finally:
-            self._look_again = 0.0
+            self._kept.clear()
 
     async def empty_wal(self) -> bool:
         """Move the write-ahead log into the file and cut it: what was deleted is overwritten in the
