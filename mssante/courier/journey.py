@@ -8,7 +8,7 @@ spool entry is the one truth until `finish`.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -183,15 +183,20 @@ class Journey:
         aside = entry.blob.length > _ON_A_THREAD
         content, root = await _call(aside, self._scan, entry)
         keys = await self.smime.keys_for(entry, root, mailboxes)
-        return await _call(aside, self._examine, entry, content, root, keys)
+        return await _step_by_step(aside, self._examine(entry, content, root, keys))
 
     def _scan(self, entry: SpoolEntry) -> tuple[bytes, Part]:
         content = self.blobs.read(entry.blob) if entry.content is None else entry.content
         return content, scan(content) if entry.root is None else entry.root
 
-    def _examine(self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys) -> Opened:
+    def _examine(
+        self, entry: SpoolEntry, content: bytes, root: Part, keys: Keys
+    ) -> Iterator[Opened | None]:
+        """Open a message, in steps of some half a millisecond where it is no large one."""
         summary = summary_of(root, content)
+        yield None
         passage = self.smime.examine(entry, content, root, keys)
+        yield None
         variants = tuple(
             OpenedVariant(each, summary if each.content is None else summarise(each.content))
             for each in passage.variants
@@ -201,9 +206,10 @@ class Journey:
             documents = inspect(content, summary, self.limits)
         else:
             documents = inspect(inner, summarise(inner), self.limits)
+        yield None
         is_8bit = not content.isascii()
         report = confirmation(read_report(content, root))
-        return Opened(summary, content, root, documents, is_8bit, passage, variants, report)
+        yield Opened(summary, content, root, documents, is_8bit, passage, variants, report)
 
     async def _sender(self, entry: SpoolEntry) -> Mailbox | None:
         """The local mailbox that the message came from: it gets the reports."""
@@ -475,6 +481,26 @@ async def _call(
     if aside:
         return await asyncio.to_thread(work, *arguments, **options)
     return work(*arguments, **options)
+
+
+async def _step_by_step(
+    aside: bool,  # noqa: FBT001
+    steps: Iterator[_Answer | None],
+) -> _Answer:
+    """Do some work in steps, of which the last gives the answer, here or `aside` on a thread.
+
+    Here, others have their turn after each. Of messages that came together each step is then done in a
+    row, while the processor has at hand what it needs: about a twentieth of the main job's cost.
+    """
+    answer: _Answer | None = None
+    if aside:
+        *_, answer = await asyncio.to_thread(list, steps)
+    else:
+        for step in steps:
+            answer = step
+            await asyncio.sleep(0)
+    assert answer is not None
+    return answer
 
 
 async def _side_by_side(*works: Coroutine[Any, Any, None] | None) -> None:

@@ -77,9 +77,7 @@ class SqliteWriter:
 
     # --- in the loop ------------------------------------------------------------------
 
-    def _begin(
-        self, loop: asyncio.AbstractEventLoop, take: Take[_Unit], end: End[object]
-    ) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop, take: Take[_Unit], end: End[object]) -> None:
         """Do in one transaction what has come when the lock is held; if that fails, each unit in its own."""
 
         def locked(failure: BaseException | None) -> None:
