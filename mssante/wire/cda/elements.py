@@ -103,12 +103,13 @@ def code(element: Element | None) -> Code | None:
         system=attribute(element, "codeSystem"),
         display=attribute(element, "displayName"),
         null_flavor=attribute(element, "nullFlavor"),
-        translations=tuple(
-            translated
-            for found in each(element, "translation")
-            if (translated := code(found)) is not None
-        ),
+        translations=codes(element, "translation"),
     )
+
+
+def codes(parent: Element, name: str) -> tuple[Code, ...]:
+    """All children of that name, of types CD, CE, CS."""
+    return tuple(found for element in each(parent, name) if (found := code(element)) is not None)
 
 
 def timestamp(element: Element | None) -> Timestamp | None:

@@ -366,7 +366,8 @@ class ClinicalDocument(Private):
     code: Code | None
     title: str | None
     effective_time: Timestamp
-    confidentiality: Code | None
+    confidentiality: tuple[Code, ...]
+    """The profile has one; of several, what any of them restricts counts."""
     language: str | None
     set_id: Identifier | None
     version: str | None

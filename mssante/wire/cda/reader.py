@@ -68,7 +68,7 @@ def _read(root: Element, *, has_entries: bool) -> ClinicalDocument:
         code=cda.code(first("code")),
         title=cda.text_of(first("title")),
         effective_time=cda.timestamp(first("effectiveTime")) or Timestamp(None),
-        confidentiality=cda.code(first("confidentialityCode")),
+        confidentiality=cda.codes(root, "confidentialityCode"),
         language=code_value("languageCode"),
         set_id=optional_id("setId"),
         version=cda.attribute(first("versionNumber"), "value"),

@@ -116,9 +116,8 @@ def _identity(document: ClinicalDocument) -> Iterator[Problem]:
         yield _error("code-missing", "code", "the type of the document is not given")
     if document.version is not None and document.version_number is None:
         yield _error("version", "versionNumber", "not a positive integer")
-    confidentiality = document.confidentiality
-    if confidentiality is not None:
-        system, known = _CONFIDENTIALITY
+    system, known = _CONFIDENTIALITY
+    for confidentiality in document.confidentiality:
         if confidentiality.system != system or confidentiality.code not in known:
             text = "unknown: treated as restricted and not shown to the patient"
             yield _warning("confidentiality", "confidentialityCode", text)

@@ -4,7 +4,7 @@ The metadata is computed from the document alone. Codes are trusted with their s
 codes that the nomenclatures do not have are kept, and `code_problems` says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from typing import Final
 
@@ -22,6 +22,7 @@ _RESTRICTED: Final = (
     Coded("R", "2.16.840.1.113883.5.25", "Restreint"),
     Coded("INVISIBLE_PATIENT", VISIBILITY_SYSTEM, "Non visible par le patient"),
 )
+_UNRESTRICTED: Final = "N"
 _CONTENT_TYPE_SYSTEM: Final = "1.2.250.1.213.2.2"
 _CONTENT_TYPES: Final = {"IMP": "03", "AMB": "07", "EMER": "07"}
 """contentTypeCode (JDV_J03) by kind of encounter (JDV_J142)."""
@@ -147,12 +148,19 @@ def _format_of(document: ClinicalDocument) -> Coded:
     return Coded(code, system, codes.labels("formats").get((code, system), ""))
 
 
-def _confidentiality(code: Code | None) -> tuple[Coded, ...]:
-    """The document's own level; one that is not known counts as the most restrictive."""
-    coded = _coded(code, "confidentiality")
-    if coded is None or (coded.code, coded.system) not in codes.labels("confidentiality"):
-        return _RESTRICTED
-    return (coded,)
+def _confidentiality(given: Sequence[Code]) -> tuple[Coded, ...]:
+    """The document's own level; where it has several codes, all that they restrict. None, and one that is
+    not known, count as the most restrictive.
+    """
+    known = codes.labels("confidentiality")
+    found = [_coded(one, "confidentiality") for one in given]
+    read = [one for one in found if one is not None and (one.code, one.system) in known]
+    if not read or len(read) < len(found):
+        read = [*_RESTRICTED, *read]
+    restricting = [one for one in read if one.code != _UNRESTRICTED]
+    if any(one.system != VISIBILITY_SYSTEM for one in restricting):
+        read = restricting
+    return tuple(dict.fromkeys(read))
 
 
 def _author(author: Participation) -> Author:

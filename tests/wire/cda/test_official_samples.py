@@ -113,7 +113,7 @@ def observed(content: bytes) -> dict:
         "type": cd(document.code),
         "title": document.title,
         "effective_time": document.effective_time.value,
-        "confidentiality": document.confidentiality.code,
+        "confidentiality": document.confidentiality[0].code,
         "language": document.language,
         "unique_id": document.unique_id,
         "set_id": document.set_id.text if document.set_id else None,

@@ -1,5 +1,7 @@
 """XDS metadata from a CDA: formats, codes, times."""
 
+import re
+
 import pytest
 from make_samples import Subject, Version, Writer, biology, level1
 
@@ -8,6 +10,9 @@ from mssante.wire.cda.reader import read_document
 from mssante.wire.xds import codes
 from mssante.wire.xds.entry import code_problems, entry_from_cda, submission_set_of
 from mssante.wire.xds.hl7 import cx, reference, xcn, xon
+
+
+LEVELS, FLAGS = "2.16.840.1.113883.5.25", "1.2.250.1.213.1.1.4.13"
 
 
 def entry_of(content):
@@ -68,6 +73,30 @@ def test_unknown_confidentiality_counts_as_the_most_restrictive():
     content = level1().replace(b'<confidentialityCode code="N"', b'<confidentialityCode code="X"')
 
     assert [one.code for one in entry_of(content).confidentiality] == ["R", "INVISIBLE_PATIENT"]
+
+
+@pytest.mark.parametrize(
+    ("written", "counted"),
+    [
+        ([("N", LEVELS), ("R", LEVELS)], ["R"]),
+        ([("V", LEVELS), ("N", LEVELS)], ["V"]),
+        ([("N", LEVELS), ("MASQUE_PS", FLAGS)], ["N", "MASQUE_PS"]),
+        ([("N", LEVELS), ("INVISIBLE_PATIENT", FLAGS)], ["N", "INVISIBLE_PATIENT"]),
+        ([("N", LEVELS), ("SECRET", LEVELS)], ["R", "INVISIBLE_PATIENT"]),
+        ([("MASQUE_PS", FLAGS), ("N", "1.2.3")], ["R", "INVISIBLE_PATIENT", "MASQUE_PS"]),
+        ([("N", LEVELS), ("N", LEVELS)], ["N"]),
+        ([], ["R", "INVISIBLE_PATIENT"]),
+    ],
+)
+def test_of_several_confidentialities_all_that_they_restrict_counts(written, counted):
+    elements = b"".join(
+        f'<confidentialityCode code="{code}" codeSystem="{system}"/>'.encode()
+        for code, system in written
+    )
+    content, replaced = re.subn(rb"<confidentialityCode [^>]*/>", elements, level1())
+
+    assert replaced == 1
+    assert [one.code for one in entry_of(content).confidentiality] == counted
 
 
 def test_without_an_act_the_encounter_gives_the_start():
