@@ -94,19 +94,10 @@ class Gathering(Generic[Item, Outcome]):
         self._at_rest: asyncio.Future[None] | None = None
         self._closed = False
 
-    async def submit(self, item: Item) -> Outcome:
-        """Hand an item over and wait until its batch is done.
-
-        The work is done even if the waiting task is cancelled: it may already be at the disk.
-
-        Raises:
-            RuntimeError: it was closed.
-            BaseException: what came of this item.
-        """
-        return await self.put(item)
-
     def put(self, item: Item) -> asyncio.Future[Outcome]:
         """Hand an item over; the future tells what came of it, or raises it.
+
+        The work is done even if who waits is cancelled: it may already be at the disk.
 
         Raises:
             RuntimeError: it was closed.
@@ -193,10 +184,6 @@ class GroupThread(Generic[Item, Outcome]):
         self._gathering: Gathering[Item, Outcome] = Gathering(
             name, self._begin, within=within, largest=largest
         )
-
-    async def submit(self, item: Item) -> Outcome:
-        """See `Gathering.submit`."""
-        return await self._gathering.put(item)
 
     def put(self, item: Item) -> asyncio.Future[Outcome]:
         """See `Gathering.put`."""

@@ -188,7 +188,7 @@ class SegmentBlobs:
 
     async def put(self, content: bytes) -> BlobRef:
         """Keep bytes; durable on return."""
-        return await self._thread.submit(content)
+        return await self._thread.put(content)
 
     def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
         """Plaintext bytes [start, stop) of a blob."""

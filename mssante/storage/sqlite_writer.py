@@ -66,7 +66,7 @@ class SqliteWriter:
 
     async def write(self, work: Work, *, brief: bool) -> object:
         """Do a unit of work; durable on return. It is done even if who waits is cancelled."""
-        return await self._gathering.submit(_Unit(work, brief))
+        return await self._gathering.put(_Unit(work, brief))
 
     async def close(self) -> None:
         """Finish waiting units and close."""

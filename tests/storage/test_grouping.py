@@ -20,7 +20,7 @@ async def test_what_comes_together_is_done_together_and_in_order():
 
     group = grouped(handle)
 
-    assert await asyncio.gather(*(group.submit(n) for n in range(5))) == [0, 10, 20, 30, 40]
+    assert await asyncio.gather(*(group.put(n) for n in range(5))) == [0, 10, 20, 30, 40]
     assert batches == [[0, 1, 2, 3, 4]]
     await group.close()
 
@@ -34,9 +34,9 @@ async def test_a_batch_gathers_while_the_one_before_is_done():
         return batch
 
     group = grouped(handle, largest=2)
-    first = asyncio.create_task(group.submit(0))
+    first = group.put(0)
     await asyncio.sleep(0.05)  # it is under way
-    others = [asyncio.create_task(group.submit(n)) for n in range(1, 4)]
+    others = [group.put(n) for n in range(1, 4)]
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(first, *others)
@@ -55,7 +55,7 @@ async def test_a_batch_gathers_while_the_loop_is_busy_but_not_for_ever():
     group = grouped(handle, within=0.1)
     tasks = []
     while not begun and time.monotonic() - submitted < 5:
-        tasks.append(asyncio.create_task(group.submit(0)))
+        tasks.append(group.put(0))
         time.sleep(0.005)  # the loop never rests
         await asyncio.sleep(0)
 
@@ -74,7 +74,7 @@ async def test_who_is_cancelled_does_not_disturb_the_others_and_its_work_is_done
         return batch
 
     group = grouped(handle)
-    gone, stays = (asyncio.create_task(group.submit(n)) for n in (1, 2))
+    gone, stays = (group.put(n) for n in (1, 2))
     await asyncio.sleep(0.05)
     gone.cancel()
     gate.set()
@@ -96,9 +96,9 @@ async def test_all_of_a_batch_hear_of_its_failure_and_the_next_one_is_done():
 
     group = grouped(handle)
 
-    for outcome in await asyncio.gather(*map(group.submit, range(2)), return_exceptions=True):
+    for outcome in await asyncio.gather(*map(group.put, range(2)), return_exceptions=True):
         assert isinstance(outcome, OSError)
-    assert await group.submit(3) == 3
+    assert await group.put(3) == 3
     await group.close()
 
 
@@ -111,11 +111,11 @@ async def test_close_finishes_what_waits_and_takes_nothing_more():
         return batch
 
     group = grouped(handle, largest=1)
-    tasks = [asyncio.create_task(group.submit(n)) for n in range(3)]
+    tasks = [group.put(n) for n in range(3)]
     await asyncio.sleep(0)
     await group.close()
 
     assert done == [0, 1, 2]
     assert await asyncio.gather(*tasks) == [0, 1, 2]
     with pytest.raises(RuntimeError):
-        await group.submit(4)
+        await group.put(4)
