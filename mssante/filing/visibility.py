@@ -10,12 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from mssante.wire.xds import codes
-from mssante.wire.xds.entry import VISIBILITY_SYSTEM
+from mssante.wire.xds.entry import UNRESTRICTED, VISIBILITY_SYSTEM
 from mssante.wire.xds.model import Coded, EntryMetadata
 
 MASKED: Final = "MASQUE_PS"
 INVISIBLE: Final = "INVISIBLE_PATIENT"
-_UNRESTRICTED: Final = "N"
 _RESTRICTED: Final = "R"
 
 
@@ -37,7 +36,7 @@ def with_flags(metadata: EntryMetadata, codings: Sequence[Coded]) -> EntryMetada
     known = _known()
     is_unknown = any(coding.code.strip().upper() not in known for coding in codings)
     level = [
-        known[_RESTRICTED] if is_unknown and one.code == _UNRESTRICTED else one
+        known[_RESTRICTED] if is_unknown and one.code == UNRESTRICTED else one
         for one in metadata.confidentiality
     ]
     added = sorted(flags_of(codings) - {one.code for one in level})

@@ -22,7 +22,8 @@ _RESTRICTED: Final = (
     Coded("R", "2.16.840.1.113883.5.25", "Restreint"),
     Coded("INVISIBLE_PATIENT", VISIBILITY_SYSTEM, "Non visible par le patient"),
 )
-_UNRESTRICTED: Final = "N"
+UNRESTRICTED: Final = "N"
+"""The one level that keeps a document from nobody."""
 _CONTENT_TYPE_SYSTEM: Final = "1.2.250.1.213.2.2"
 _CONTENT_TYPES: Final = {"IMP": "03", "AMB": "07", "EMER": "07"}
 """contentTypeCode (JDV_J03) by kind of encounter (JDV_J142)."""
@@ -157,7 +158,7 @@ def _confidentiality(given: Sequence[Code]) -> tuple[Coded, ...]:
     read = [one for one in found if one is not None and (one.code, one.system) in known]
     if not read or len(read) < len(found):
         read = [*_RESTRICTED, *read]
-    restricting = [one for one in read if one.code != _UNRESTRICTED]
+    restricting = [one for one in read if one.code != UNRESTRICTED]
     if any(one.system != VISIBILITY_SYSTEM for one in restricting):
         read = restricting
     return tuple(dict.fromkeys(read))
