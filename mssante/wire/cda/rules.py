@@ -119,7 +119,7 @@ def _identity(document: ClinicalDocument) -> Iterator[Problem]:
     system, known = _CONFIDENTIALITY
     for confidentiality in document.confidentiality:
         if confidentiality.system != system or confidentiality.code not in known:
-            text = "not N, R or V: counts as the visibility flag that it is, else hides the document"
+            text = "neither N, R nor V: counts as a visibility flag, else hides the document"
             yield _warning("confidentiality", "confidentialityCode", text)
     for related in document.related_documents:
         if not any(found.root for found in related.ids):
