@@ -104,9 +104,14 @@ class StoredQueue:
     async def _slot(self, slot: str) -> list[QueueLine]:
         database = self._layout.open(versions.SPOOL, slot)
         try:
-            mark, entries, orders = await database.read(
+            mark = await database.read(
+                lambda conn: conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
+            )
+            # A message moves from the journal to the rows, the row being durable first: read in this
+            # order, none is missed on its way.
+            records = list(live_records(self._layout.mail_segments, slot, self._keyring, mark))
+            entries, orders = await database.read(
                 lambda conn: (
-                    conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1,
                     conn.execute(select(SPOOL)).all(),
                     conn.execute(select(RELAY).where(RELAY.c.state != DONE)).all(),
                 )
@@ -115,7 +120,6 @@ class StoredQueue:
             await database.close()
         lines = [self._entry(row, slot) for row in entries]
         listed = {line.item.id for line in lines}
-        records = live_records(self._layout.mail_segments, slot, self._keyring, mark)
         lines += [
             QueueLine(entry_of_record(record), slot, "journal", None, None)
             for record in records

@@ -1,3 +1,4 @@
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -64,6 +65,37 @@ async def test_all_slots_are_listed_oldest_first_while_their_workers_run(world, 
         (aside.id, "hold", "our fault", "w1"),
     ]
     assert lines[0].item.envelope == ENVELOPE
+
+
+@pytest.mark.parametrize("moment", range(4))
+async def test_a_message_that_is_put_back_meanwhile_is_listed_once(world, monkeypatch, moment):
+    """It leaves the journal for the rows before or after one of the looks at the database."""
+    spool, queue = world
+    worker = await spool("w0")
+    entry = await worker.accept(ENVELOPE, b"1")
+    opened, moments = Layout.open, itertools.count()
+
+    async def perhaps_put_back():
+        if next(moments) == moment:
+            await worker.defer(entry.id, timedelta(hours=1), "later")
+
+    def watched(*where):
+        database = opened(*where)
+        read = database.read
+
+        async def meanwhile(unit):
+            await perhaps_put_back()
+            result = await read(unit)
+            await perhaps_put_back()
+            return result
+
+        monkeypatch.setattr(database, "read", meanwhile)
+        return database
+
+    monkeypatch.setattr(Layout, "open", watched)
+
+    assert [(line.item.id, line.slot) for line in await queue.lines()] == [(entry.id, "w0")]
+    assert next(moments) == 4
 
 
 async def test_what_was_set_aside_is_tried_again_when_a_person_says_so(world):
