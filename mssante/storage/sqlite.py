@@ -95,8 +95,9 @@ class SqliteDatabase:
             self._reader_raw.execute("COMMIT")
 
     async def read_lasting(self, key: Hashable, work: Callable[[Connection], T]) -> T:
-        """Run a read whose answer is kept until anybody commits anything to this file: until our own
-        commits at once, and until those of other processes for a hundredth of a second longer at most.
+        """Run a read whose answer is kept until anybody commits anything to this file: until the end of
+        our own `write` that is waited for, and until whatever else is committed for a hundredth of a
+        second longer at most.
         """
         kept = self._kept
         if (now := time.monotonic()) >= self._look_again:

@@ -158,6 +158,8 @@ async def test_another_program_that_never_ends_costs_an_error_and_not_the_next_w
     with pytest.raises(Unwritable) as caught:
         await database.write(note("a"), brief=brief)
     assert caught.value.errno == errno.EBUSY
+    with open(lock_path(file), "rb") as held:  # as another of our processes would
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     other.execute("ROLLBACK")
     other.close()
 
@@ -183,3 +185,23 @@ async def test_a_lock_that_cannot_be_had_is_asked_for_again_and_holds_up_nobody(
 
     assert refused
     assert await names(database) == ["a", "b"]
+
+
+@pytest.mark.parametrize("brief", [True, False])
+async def test_without_the_lock_nothing_is_written_and_each_who_waits_hears_it(
+    database, brief, monkeypatch
+):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", flock)
+        async with asyncio.timeout(5):
+            outcomes = await asyncio.gather(
+                *(database.write(note(name), brief=brief) for name in "abc"),
+                return_exceptions=True,
+            )
+
+    assert [type(outcome) for outcome in outcomes] == [OSError] * 3
+    assert await database.write(note("d"), brief=brief) == "d"
+    assert await names(database) == ["d"]
