@@ -20,8 +20,8 @@ from mssante.storage.encryption import Keyring
 from mssante.storage.journal import live_records
 from mssante.storage.layout import Layout
 from mssante.storage.relays import DONE, order_of_row
-from mssante.storage.schema.spool import JOURNAL_MARK, RELAY, SPOOL
-from mssante.storage.spool import entry_of_record, entry_of_row
+from mssante.storage.schema.spool import RELAY, SPOOL
+from mssante.storage.spool import entry_of_record, entry_of_row, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,7 @@ class StoredQueue:
     async def _slot(self, slot: str) -> list[QueueLine]:
         database = self._layout.open(versions.SPOOL, slot)
         try:
-            mark = await database.read(
-                lambda conn: conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
-            )
-            # A message moves from the journal to the rows, the row being durable first: read in this
-            # order, none is missed on its way.
+            mark = await database.read(mark_of)
             records = list(live_records(self._layout.mail_segments, slot, self._keyring, mark))
             entries, orders = await database.read(
                 lambda conn: (

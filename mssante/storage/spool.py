@@ -110,9 +110,7 @@ class StoredSpool:
         Returns:
             How many entries wait.
         """
-        self._mark = await self._database.read(
-            lambda conn: conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
-        )
+        self._mark = await self._database.read(mark_of)
         rows = await self._database.read(
             lambda conn: {bytes(row.id) for row in conn.execute(select(SPOOL.c.id))}
         )
@@ -321,6 +319,15 @@ class StoredSpool:
                 extra={"spool_id": id_text(entry_id)},
             )
             return []
+
+
+def mark_of(conn: Connection) -> int:
+    """The first of the journal's segments that a start of this slot looks through.
+
+    An entry moves from the journal to the rows, the row being durable first: who looks at both reads
+    the journal before the rows, and misses none on its way.
+    """
+    return conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
 
 
 def entry_of_row(row: Row[Any], key: bytes) -> SpoolEntry:

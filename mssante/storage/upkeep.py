@@ -23,7 +23,8 @@ from mssante.storage.journal import unfinished_ids
 from mssante.storage.layout import Layout
 from mssante.storage.relays import DONE, StoredRelays
 from mssante.storage.schema import dmp, mail
-from mssante.storage.schema.spool import JOURNAL_MARK, RELAY, SPOOL
+from mssante.storage.schema.spool import RELAY, SPOOL
+from mssante.storage.spool import mark_of
 from mssante.storage.sqlite import SqliteDatabase
 
 KEPT: Final = timedelta(days=30)
@@ -37,16 +38,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def unfinished(layout: Layout) -> set[OpaqueId]:
-    """The messages of all slots, served at present or not, that could be carried again.
-
-    A message moves from the journal to the spool's rows, the row being durable first. So the journal
-    is read before the rows: none is missed on its way.
-    """
+    """The messages of all slots, served at present or not, that could be carried again."""
     found: set[OpaqueId] = set()
     for slot in layout.slots():
         path = layout.sqlite_path(versions.SPOOL, slot)
         with versions.sqlite_connection(path, begin="BEGIN") as conn:
-            mark = conn.execute(select(JOURNAL_MARK.c.segment)).scalar_one_or_none() or 1
+            mark = mark_of(conn)
         found |= unfinished_ids(layout.mail_segments, slot, mark)
         with versions.sqlite_connection(path, begin="BEGIN") as conn:
             found.update(OpaqueId(bytes(row.id)) for row in conn.execute(select(SPOOL.c.id)))

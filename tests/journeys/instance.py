@@ -179,16 +179,13 @@ class Instance:
     def spool_is_empty(self) -> bool:
         """Nothing is live in the journals and nothing is deferred: looked up without a lock.
 
-        What fails moves from the journal to the rows: the journal comes first, else it is missed on
-        its way. A report of a row that ends meanwhile is a new record: the journal comes last too.
+        The journal first: what is put back meanwhile is missed otherwise (`storage.spool.mark_of`).
         """
         folder = self.directory / "data" / "segments-mail"
         for path in self.spools():
             slot = path.stem.removeprefix("spool-")
-            if (
-                any(live_records(folder, slot, self.keyring, 1))
-                or self.look(path, "SELECT count(*) FROM spool_entry")
-                or any(live_records(folder, slot, self.keyring, 1))
+            if any(live_records(folder, slot, self.keyring, 1)) or self.look(
+                path, "SELECT count(*) FROM spool_entry"
             ):
                 return False
         return True
